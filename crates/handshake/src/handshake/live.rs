@@ -1,0 +1,115 @@
+//! The state behind a handshake that has not failed: how one message is made
+//! and taken apart, token by token.
+
+use zeroize::Zeroizing;
+
+use crate::keys::StaticSecret;
+use crate::pattern::{KeyKind, Role, Token};
+use crate::primitives::{self, Primitives, Unauthentic};
+use crate::symmetric::SymmetricState;
+use crate::{KEY_BYTES, TAG_BYTES};
+
+/// All that a handshake knows and holds.
+pub(super) struct Live {
+    pub(super) role: Role,
+    pub(super) symmetric: SymmetricState,
+    pub(super) local_static: Option<StaticSecret>,
+    pub(super) local_ephemeral: Zeroizing<[u8; KEY_BYTES]>,
+    pub(super) remote_static: Option<[u8; KEY_BYTES]>,
+    pub(super) remote_ephemeral: Option<[u8; KEY_BYTES]>,
+}
+
+impl Live {
+    /// What a message of `tokens` adds to its payload.
+    pub(super) fn overhead_bytes(&self, tokens: &[Token]) -> usize {
+        let mut has_key = self.symmetric.has_key();
+        let mut bytes = 0;
+        for token in tokens {
+            match token {
+                Token::E => bytes += KEY_BYTES,
+                Token::S => bytes += KEY_BYTES + tag_bytes(has_key),
+                Token::Dh(..) => has_key = true,
+            }
+        }
+        bytes + tag_bytes(has_key)
+    }
+
+    /// `WriteMessage`. `out` has the length of the message.
+    pub(super) fn write(
+        &mut self,
+        tokens: &[Token],
+        payload: &[u8],
+        mut out: &mut [u8],
+    ) -> Result<(), Unauthentic> {
+        for &token in tokens {
+            match token {
+                Token::E => {
+                    let public = primitives::Default::public_key(&self.local_ephemeral);
+                    out.split_off_mut(..KEY_BYTES).ok_or(Unauthentic)?.copy_from_slice(&public);
+                    self.symmetric.mix_hash(&public);
+                }
+                Token::S => {
+                    let public = self.local_static.as_ref().ok_or(Unauthentic)?.public_key();
+                    let field_bytes = KEY_BYTES + tag_bytes(self.symmetric.has_key());
+                    let field = out.split_off_mut(..field_bytes).ok_or(Unauthentic)?;
+                    field[..KEY_BYTES].copy_from_slice(&public);
+                    self.symmetric.encrypt_and_hash(field)?;
+                }
+                Token::Dh(initiator, responder) => self.mix_dh(initiator, responder)?,
+            }
+        }
+        out[..payload.len()].copy_from_slice(payload);
+        self.symmetric.encrypt_and_hash(out)
+    }
+
+    /// `ReadMessage`. `payload_out` has the length of the payload.
+    pub(super) fn read(
+        &mut self,
+        tokens: &[Token],
+        mut message: &[u8],
+        payload_out: &mut [u8],
+    ) -> Result<(), Unauthentic> {
+        for &token in tokens {
+            match token {
+                Token::E => {
+                    let (public, rest) = message.split_first_chunk().ok_or(Unauthentic)?;
+                    self.remote_ephemeral = Some(*public);
+                    self.symmetric.mix_hash(public);
+                    message = rest;
+                }
+                Token::S => {
+                    let field_bytes = KEY_BYTES + tag_bytes(self.symmetric.has_key());
+                    let field = message.split_off(..field_bytes).ok_or(Unauthentic)?;
+                    let mut public = [0; KEY_BYTES];
+                    self.symmetric.decrypt_and_hash(field, &mut public)?;
+                    self.remote_static = Some(public);
+                }
+                Token::Dh(initiator, responder) => self.mix_dh(initiator, responder)?,
+            }
+        }
+        self.symmetric.decrypt_and_hash(message, payload_out)
+    }
+
+    /// Mixes the Diffie-Hellman of one key of each side.
+    fn mix_dh(&mut self, initiator: KeyKind, responder: KeyKind) -> Result<(), Unauthentic> {
+        let (local, remote) = match self.role {
+            Role::Initiator => (initiator, responder),
+            Role::Responder => (responder, initiator),
+        };
+        let secret = match local {
+            KeyKind::Ephemeral => &*self.local_ephemeral,
+            KeyKind::Static => self.local_static.as_ref().ok_or(Unauthentic)?.expose(),
+        };
+        let public = match remote {
+            KeyKind::Ephemeral => self.remote_ephemeral.as_ref(),
+            KeyKind::Static => self.remote_static.as_ref(),
+        };
+        let shared = primitives::Default::diffie_hellman(secret, public.ok_or(Unauthentic)?)?;
+        self.symmetric.mix_key(&*shared);
+        Ok(())
+    }
+}
+
+const fn tag_bytes(has_key: bool) -> usize {
+    if has_key { TAG_BYTES } else { 0 }
+}

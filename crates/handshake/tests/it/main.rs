@@ -1,0 +1,9 @@
+//! The crate through its public interface.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod conversation;
+mod identity;
+mod snow;
+mod support;
+mod threats;
+mod vectors;

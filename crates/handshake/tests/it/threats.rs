@@ -1,0 +1,332 @@
+//! Cases N2 to N7: what an attacker does to messages, keys and records.
+
+use std::num::NonZeroU64;
+
+use antiphon_handshake::{
+    Handshake, HandshakeError, Hash, Params, Pattern, Role, StaticSecret, TransportError,
+};
+use proptest::prelude::*;
+
+use crate::conversation::transports;
+use crate::support::{IK, Keys, XX, all_params, read, rng, run, with_room, write};
+
+/// The patterns of our own links, and those that vectors are given for.
+const PATTERNS: [Pattern; 4] = [Pattern::IK, Pattern::XX, Pattern::NK, Pattern::KK];
+
+/// Replays the same handshake up to message `messages`, whose reader is
+/// returned with the message itself. Ephemerals are the same every time.
+fn reader_of(params: Params, messages: usize) -> (Handshake, Handshake, Vec<u8>) {
+    let mut rng = rng(42);
+    let (mut initiator, mut responder) = Keys::new(&mut rng).pair(params, &mut rng);
+    run(&mut initiator, &mut responder, messages);
+    let (mut writer, reader) =
+        if messages.is_multiple_of(2) { (initiator, responder) } else { (responder, initiator) };
+    let message = write(&mut writer, b"payload").unwrap();
+    (reader, writer, message)
+}
+
+/// The handshake is dead and has forgotten everything.
+fn assert_forgotten(handshake: &mut Handshake) {
+    assert!(!handshake.is_finished() && !handshake.is_my_turn());
+    assert_eq!(handshake.remote_static(), None);
+    assert_eq!(handshake.handshake_hash(), None);
+    let mut buffer = [0; 300];
+    assert_eq!(handshake.write_message(b"", &mut buffer), Err(HandshakeError::Failed));
+    assert_eq!(handshake.read_message(&[0; 200], &mut buffer), Err(HandshakeError::Failed));
+}
+
+/// N2. An altered first message of XX is only found out by the next one, since
+/// nothing in it is authenticated yet.
+fn refuses_altered(params: Params, messages: usize, alter: impl Fn(&mut Vec<u8>)) {
+    let (mut reader, mut writer, mut message) = reader_of(params, messages);
+    alter(&mut message);
+    let context = format!("{params}, message {messages}, {} bytes", message.len());
+    match read(&mut reader, &message) {
+        Err(error) => assert_eq!(error, HandshakeError::Refused, "{context}"),
+        Ok(_) => {
+            assert!(messages == 0 && params.pattern == Pattern::XX, "{context}");
+            match write(&mut reader, b"") {
+                Err(error) => assert_eq!(error, HandshakeError::Refused, "{context}"),
+                Ok(answer) => {
+                    assert_eq!(
+                        read(&mut writer, &answer),
+                        Err(HandshakeError::Refused),
+                        "{context}"
+                    );
+                    assert_forgotten(&mut writer);
+                    return;
+                }
+            }
+        }
+    }
+    assert_forgotten(&mut reader);
+    assert_eq!(reader.into_transport().unwrap_err(), HandshakeError::Failed);
+}
+
+#[test]
+fn n2_a_message_with_any_byte_flipped_is_refused() {
+    for pattern in PATTERNS {
+        let params = Params { pattern, hash: Hash::Blake2s };
+        for messages in 0..pattern.message_count() {
+            let length = reader_of(params, messages).2.len();
+            for position in 0..length {
+                refuses_altered(params, messages, |message| message[position] ^= 0x40);
+            }
+        }
+    }
+}
+
+#[test]
+fn n2_a_message_cut_at_any_length_is_refused() {
+    for pattern in PATTERNS {
+        let params = Params { pattern, hash: Hash::Blake2s };
+        for messages in 0..pattern.message_count() {
+            let length = reader_of(params, messages).2.len();
+            for cut in 0..length {
+                refuses_altered(params, messages, |message| message.truncate(cut));
+            }
+        }
+    }
+}
+
+#[test]
+fn n2_an_extended_message_is_refused() {
+    for pattern in PATTERNS {
+        for messages in 0..pattern.message_count() {
+            for extra in [1, 16, 70_000] {
+                let params = Params { pattern, hash: Hash::Blake2s };
+                refuses_altered(params, messages, |message| {
+                    message.resize(message.len() + extra, 0);
+                });
+            }
+        }
+    }
+}
+
+/// Every encoding of a point of low order, on the curve or its twist:
+/// 0, 1, -1, the two of order 8, the first two plus p, and each of these with
+/// the unused bit set.
+fn low_order_keys() -> Vec<[u8; 32]> {
+    [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ]
+    .iter()
+    .flat_map(|text| {
+        let key: [u8; 32] = hex::decode(text).unwrap().try_into().unwrap();
+        let mut with_bit = key;
+        with_bit[31] |= 0x80;
+        [key, with_bit]
+    })
+    .collect()
+}
+
+#[test]
+fn n3_a_low_order_key_known_beforehand_is_refused() {
+    let mut rng = rng(1);
+    let secret = StaticSecret::generate(&mut rng);
+    for key in low_order_keys() {
+        let mut handshake =
+            Handshake::initiator(IK, b"", Some(&secret), Some(key), &mut rng).unwrap();
+        assert_eq!(write(&mut handshake, b"request"), Err(HandshakeError::Refused));
+        assert_forgotten(&mut handshake);
+    }
+}
+
+#[test]
+fn n3_a_low_order_ephemeral_key_is_refused() {
+    for key in low_order_keys() {
+        // IK and NK mix it at once, XX when the answer is written.
+        for params in [IK, Params { pattern: Pattern::NK, hash: Hash::Sha256 }] {
+            let (mut reader, _, mut message) = reader_of(params, 0);
+            message[..32].copy_from_slice(&key);
+            assert_eq!(read(&mut reader, &message), Err(HandshakeError::Refused));
+            assert_forgotten(&mut reader);
+        }
+        let (mut reader, _, mut message) = reader_of(XX, 0);
+        message[..32].copy_from_slice(&key);
+        read(&mut reader, &message).unwrap();
+        assert_eq!(write(&mut reader, b""), Err(HandshakeError::Refused));
+        assert_forgotten(&mut reader);
+        let (mut reader, _, mut message) = reader_of(XX, 1);
+        message[..32].copy_from_slice(&key);
+        assert_eq!(read(&mut reader, &message), Err(HandshakeError::Refused));
+    }
+}
+
+#[test]
+fn n3_a_low_order_static_key_that_was_sent_is_refused() {
+    let params = Params { pattern: Pattern::IX, hash: Hash::Blake2s };
+    for key in low_order_keys() {
+        // The one kind of message that carries a static key in the clear, so
+        // that it can be exchanged without the secrets of the session.
+        let (mut reader, _, mut message) = reader_of(params, 0);
+        message[32..64].copy_from_slice(&key);
+        read(&mut reader, &message).unwrap();
+        assert_eq!(write(&mut reader, b""), Err(HandshakeError::Refused));
+        assert_forgotten(&mut reader);
+    }
+}
+
+#[test]
+fn n4_a_garbage_record_is_refused_and_does_not_advance_the_nonce() {
+    let (mut ours, mut theirs) = transports(IK, 4);
+    // Also right before and right after keys change by themselves.
+    ours = ours.with_rekey_interval(NonZeroU64::new(2));
+    theirs = theirs.with_rekey_interval(NonZeroU64::new(2));
+    for number in 0..7_u8 {
+        let mut record = with_room(&[number; 40]);
+        ours.sender.encrypt_in_place(&mut record).unwrap();
+        for position in 0..record.len() {
+            let mut garbage = record.clone();
+            garbage[position] ^= 1;
+            let refused = theirs.receiver.decrypt_in_place(&mut garbage);
+            assert_eq!(refused, Err(TransportError::Refused));
+        }
+        for length in 0..record.len() {
+            let refused = theirs.receiver.decrypt_in_place(&mut record.clone()[..length]);
+            assert_eq!(refused, Err(TransportError::Refused));
+        }
+        assert_eq!(theirs.receiver.nonce(), u64::from(number));
+        assert_eq!(theirs.receiver.decrypt_in_place(&mut record), Ok(40));
+        assert_eq!(record[..40], [number; 40]);
+    }
+}
+
+#[test]
+fn n5_a_replayed_record_is_refused() {
+    let (mut ours, mut theirs) = transports(IK, 5);
+    let mut records: Vec<Vec<u8>> = (0..3).map(|_| with_room(b"pay 10")).collect();
+    for record in &mut records {
+        ours.sender.encrypt_in_place(record).unwrap();
+    }
+    let skipped = theirs.receiver.decrypt_in_place(&mut records[1].clone());
+    assert_eq!(skipped, Err(TransportError::Refused), "one was left out");
+    for index in 0..3 {
+        assert_eq!(theirs.receiver.decrypt_in_place(&mut records[index].clone()), Ok(6));
+        for replayed in &records[..=index] {
+            let refused = theirs.receiver.decrypt_in_place(&mut replayed.clone());
+            assert_eq!(refused, Err(TransportError::Refused));
+        }
+    }
+    // Nor is it taken by who sent it.
+    let reflected = ours.receiver.decrypt_in_place(&mut records[0]);
+    assert_eq!(reflected, Err(TransportError::Refused));
+}
+
+/// The first message of IK can be replayed to a new handshake; that it is one
+/// and carries nothing dangerous is for the caller. No session comes of it.
+#[test]
+fn n5_a_replayed_first_message_opens_no_session() {
+    let mut rng = rng(6);
+    let keys = Keys::new(&mut rng);
+    let (mut initiator, mut responder) = keys.pair(IK, &mut rng);
+    let first = write(&mut initiator, b"request").unwrap();
+    read(&mut responder, &first).unwrap();
+    let answer = write(&mut responder, b"").unwrap();
+    read(&mut initiator, &answer).unwrap();
+    let mut record = with_room(b"secret");
+    initiator.into_transport().unwrap().sender.encrypt_in_place(&mut record).unwrap();
+
+    let mut again = keys.begin(Role::Responder, IK, b"prologue", &mut rng);
+    read(&mut again, &first).unwrap();
+    let other_answer = write(&mut again, b"").unwrap();
+    assert_ne!(answer, other_answer);
+    let replayed = again.into_transport().unwrap().receiver.decrypt_in_place(&mut record);
+    assert_eq!(replayed, Err(TransportError::Refused));
+}
+
+#[test]
+fn n6_another_prologue_or_protocol_fails_at_the_first_authenticated_message() {
+    let mut rng = rng(7);
+    let keys = Keys::new(&mut rng);
+    let other_hash = Params { hash: Hash::Sha256, ..IK };
+    for (params, prologue) in [(IK, &b"another"[..]), (IK, b""), (other_hash, b"prologue")] {
+        let mut initiator = keys.begin(Role::Initiator, IK, b"prologue", &mut rng);
+        let mut responder = keys.begin(Role::Responder, params, prologue, &mut rng);
+        let first = write(&mut initiator, b"request").unwrap();
+        assert_eq!(read(&mut responder, &first), Err(HandshakeError::Refused));
+        assert_forgotten(&mut responder);
+    }
+    let mut initiator = keys.begin(Role::Initiator, XX, b"prologue", &mut rng);
+    let mut responder = keys.begin(Role::Responder, XX, b"another", &mut rng);
+    let first = write(&mut initiator, b"").unwrap();
+    read(&mut responder, &first).unwrap();
+    let second = write(&mut responder, b"").unwrap();
+    assert_eq!(read(&mut initiator, &second), Err(HandshakeError::Refused));
+}
+
+#[test]
+fn a_server_with_another_key_than_the_one_expected_is_refused() {
+    let mut rng = rng(8);
+    let (keys, other) = (Keys::new(&mut rng), Keys::new(&mut rng));
+    let mut initiator = keys.begin(Role::Initiator, IK, b"prologue", &mut rng);
+    let mut impostor = other.begin(Role::Responder, IK, b"prologue", &mut rng);
+    let first = write(&mut initiator, b"request").unwrap();
+    assert_eq!(read(&mut impostor, &first), Err(HandshakeError::Refused));
+}
+
+#[test]
+fn n7_keys_change_at_the_interval_and_only_there() {
+    let (ours, theirs) = transports(IK, 9);
+    let (plain, _) = transports(IK, 9);
+    let interval = NonZeroU64::new(3);
+    let mut ours = ours.with_rekey_interval(interval);
+    let mut theirs = theirs.with_rekey_interval(interval);
+    let mut plain = plain.with_rekey_interval(None);
+    for number in 0..10_u64 {
+        let (mut record, mut by_hand) = (with_room(b"x"), with_room(b"x"));
+        ours.sender.encrypt_in_place(&mut record).unwrap();
+        if number > 0 && number % 3 == 0 {
+            plain.sender.rekey();
+        }
+        plain.sender.encrypt_in_place(&mut by_hand).unwrap();
+        assert_eq!(record, by_hand, "message {number}");
+        assert_eq!(theirs.receiver.decrypt_in_place(&mut record), Ok(1));
+    }
+}
+
+#[test]
+fn n7_a_rekey_on_one_side_alone_is_noticed() {
+    let (mut ours, mut theirs) = transports(IK, 10);
+    ours.sender.rekey();
+    let mut record = with_room(b"x");
+    ours.sender.encrypt_in_place(&mut record).unwrap();
+    let refused = theirs.receiver.decrypt_in_place(&mut record.clone());
+    assert_eq!(refused, Err(TransportError::Refused));
+    theirs.receiver.rekey();
+    assert_eq!(theirs.receiver.decrypt_in_place(&mut record), Ok(1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// N9: whatever strangers send, the answer is one error, and no panic.
+    #[test]
+    fn n9_random_bytes_never_finish_a_handshake(
+        seed: u64,
+        protocol in 0..3 * Pattern::ALL.len(),
+        messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..5),
+    ) {
+        let params = all_params().nth(protocol).unwrap();
+        let mut rng = rng(seed);
+        let mut responder = Keys::new(&mut rng).begin(Role::Responder, params, b"", &mut rng);
+        for message in messages {
+            match read(&mut responder, &message) {
+                Ok(_) => prop_assert!(!responder.is_finished()),
+                Err(error) => prop_assert!(matches!(
+                    error,
+                    HandshakeError::Refused | HandshakeError::Failed | HandshakeError::OutOfTurn
+                )),
+            }
+            // Where the initiator is anonymous the responder may be done after
+            // it has written, but never because of what it read.
+            let _ = write(&mut responder, b"");
+        }
+    }
+}
