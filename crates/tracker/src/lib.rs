@@ -1,0 +1,121 @@
+//! Who holds which blob, the nearest first.
+//!
+//! A tracker is the partial central index of a swarm (B32): for each blob it
+//! keeps the listeners online who announced it most recently, 20 by default,
+//! and names up to 10 of them to whoever asks. It is small on purpose. What it
+//! does not know, neighbours do, and after a restart it fills again by itself.
+//!
+//! Read [`Tracker`] first, the narrow interface that an engine shared by
+//! several servers can stand behind as well, and then [`MemoryTracker`], the
+//! one that needs nothing but memory.
+//!
+//! ```
+//! use antiphon_tracker::{Limits, MemoryTracker, Place, Tracker};
+//! use antiphon_types::{BlobId, NodeId, Timestamp};
+//! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+//!
+//! let mut tracker = MemoryTracker::new(Limits::default());
+//! let [ann, ben, cat] = [1, 2, 3].map(|n| NodeId::new([n; 32]));
+//! let far = Place::new("198.51.100.7".parse()?, []);
+//! let home = "203.0.113.5".parse()?;
+//! tracker.connect(Timestamp::ZERO, ann, far)?;
+//! tracker.connect(Timestamp::ZERO, ben, Place::new(home, ["192.168.1.2".parse()?]))?;
+//! tracker.connect(Timestamp::ZERO, cat, Place::new(home, ["192.168.1.3".parse()?]))?;
+//!
+//! let song = BlobId::new([7; 32]);
+//! for peer in [ann, ben, cat] {
+//!     tracker.announce(peer, &[song])?;
+//! }
+//! let mut rng = ChaCha8Rng::seed_from_u64(1);
+//! assert_eq!(tracker.find(song, cat, 10, &mut rng), [ben, ann], "ben sits in the same house");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it leaves to others
+//!
+//! It opens no socket and proves nothing: the caller has authenticated the
+//! peer that it names in a call, took [`Place::public`] from the socket, and
+//! limits how often a peer may call. Where a peer can be reached is the
+//! caller's to know; the tracker answers with names.
+//!
+//! Of the contract of sans-IO cores (see `antiphon_types`) it needs little:
+//! every call is finished when it returns, so there is no output to drain and
+//! no time-out. The order of its answers depends on the calls and on the
+//! random numbers handed in, on nothing else.
+
+mod limits;
+mod memory;
+mod place;
+mod slab;
+mod swarm;
+
+use antiphon_types::{BlobId, NodeId, Timestamp};
+use rand_core::Rng;
+
+pub use limits::Limits;
+pub use memory::{MemoryTracker, Totals};
+pub use place::Place;
+
+/// An index of who holds what.
+///
+/// `peer` is always a name that the caller has authenticated: a peer speaks for
+/// itself alone, and no call changes what is known of another, except that the
+/// holder announced longest ago makes room in a full swarm.
+///
+/// It can be used as `dyn Tracker`, so that the engine is chosen at run time.
+pub trait Tracker {
+    /// A peer is online, at `place`.
+    ///
+    /// For a peer that is connected already, the place is replaced and what it
+    /// announced stays.
+    fn connect(&mut self, now: Timestamp, peer: NodeId, place: Place) -> Result<(), ConnectError>;
+
+    /// `peer` holds `blobs` and serves them.
+    ///
+    /// Each one counts as its most recent announcement. What exceeds a limit
+    /// is left out and counted in [`Announced::refused`].
+    fn announce(&mut self, peer: NodeId, blobs: &[BlobId]) -> Result<Announced, AnnounceError>;
+
+    /// `peer` no longer serves `blobs`. Whatever it did not announce is skipped.
+    fn withdraw(&mut self, peer: NodeId, blobs: &[BlobId]);
+
+    /// `peer` is gone, and with it, at once, all that it announced.
+    fn disconnect(&mut self, peer: NodeId);
+
+    /// Up to `limit` peers that hold `blob` (the tracker's own limit applies
+    /// as well), never `asker` itself.
+    ///
+    /// They come nearest first (B39): in the asker's local network, behind its
+    /// public address, in its region, anywhere. Those equally near are
+    /// shuffled by `rng`, so that load spreads. To an asker that is not
+    /// connected, all are equally near.
+    fn find(&self, blob: BlobId, asker: NodeId, limit: usize, rng: &mut dyn Rng) -> Vec<NodeId>;
+}
+
+/// What became of an announcement.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Announced {
+    /// How many of the blobs are in the index now, as of this call.
+    pub taken: usize,
+    /// How many were left out because a limit was reached. The peer may still
+    /// be asked for them by its neighbours.
+    pub refused: usize,
+}
+
+/// Why a peer cannot be taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Every place is taken.
+    #[error(
+        "{0} peers are connected, as many as the tracker may keep; the new one can listen but is not found: raise Limits::peers or add a server"
+    )]
+    Full(usize),
+}
+
+/// Why an announcement is refused as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AnnounceError {
+    /// The peer is not connected, or no longer.
+    #[error("peer {0} announced before it was connected; connect it first")]
+    NotConnected(NodeId),
+}

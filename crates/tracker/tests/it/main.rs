@@ -1,0 +1,43 @@
+//! What a tracker promises, seen through its public interface.
+
+mod behaviour;
+mod bounds;
+mod model;
+
+use antiphon_tracker::{Limits, MemoryTracker, Place, Tracker};
+use antiphon_types::{BlobId, NodeId, Timestamp};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+fn node(number: u8) -> NodeId {
+    NodeId::new([number; 32])
+}
+
+fn blob(number: u8) -> BlobId {
+    BlobId::new([number; 32])
+}
+
+fn rng() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(1)
+}
+
+/// A place with nothing in common with that of another number.
+fn lonely(number: u8) -> Place {
+    Place::new([number, 1, 1, 1].into(), [])
+}
+
+/// A tracker to which the peers 1 to `peers` are connected, each alone.
+fn connected(limits: Limits, peers: u8) -> MemoryTracker {
+    let mut tracker = MemoryTracker::new(limits);
+    for number in 1..=peers {
+        tracker.connect(Timestamp::ZERO, node(number), lonely(number)).expect("there is room");
+    }
+    tracker
+}
+
+/// All holders that an unconnected asker is told of, sorted.
+fn told(tracker: &MemoryTracker, of: BlobId) -> Vec<NodeId> {
+    let mut found = tracker.find(of, node(0), usize::MAX, &mut rng());
+    found.sort();
+    found
+}
