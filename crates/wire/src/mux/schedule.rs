@@ -1,0 +1,138 @@
+//! Which stream sends next.
+
+use std::collections::VecDeque;
+
+use antiphon_types::Class;
+
+use crate::frame::{FRAME_CREDIT_BYTES, StreamId};
+
+/// Credit of the connection that a class leaves to more urgent ones, so that
+/// an offline copy whose receiver is slow does not hold up what plays now.
+/// (A receiver returns credit in quarters of its window; the largest reserve
+/// is a quarter of the smallest window, so the wait always ends.)
+const RESERVE_BYTES: [u64; 4] = [0, 64 * 1024, 128 * 1024, 256 * 1024];
+
+/// Who waits for room in the queue of a class.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Waiting {
+    #[default]
+    Nobody,
+    /// Streams that are marked so.
+    Marked,
+    /// Perhaps all of them: the class was full when they looked.
+    All,
+}
+
+/// One class.
+#[derive(Debug, Default)]
+struct Lane {
+    /// Streams with data and credit of their own, in turn.
+    ready: VecDeque<StreamId>,
+    /// Bytes queued by all its streams, ready or not.
+    queued_bytes: usize,
+    /// Bytes that more urgent classes sent while this one could have.
+    passed_over: u64,
+    waiting: Waiting,
+}
+
+/// The queues of the four classes.
+///
+/// Strict priority, with one exception: a class that has been passed over for
+/// `starvation_bytes` sends one frame. Within a class each stream sends one
+/// frame in turn.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    lanes: [Lane; 4],
+    starvation_bytes: u64,
+}
+
+impl Schedule {
+    pub(super) fn new(starvation_bytes: u64) -> Self {
+        Self { lanes: Default::default(), starvation_bytes }
+    }
+
+    /// Whose turn it is, if `credit` of the connection lets anyone send.
+    pub(super) fn next(&self, credit: u64) -> Option<(Class, StreamId)> {
+        let can_send = |class: &Class| self.can_send(*class, credit);
+        let starved = |class: &Class| self.lane(*class).passed_over >= self.starvation_bytes.max(1);
+        let class = Class::ALL
+            .into_iter()
+            .filter(can_send)
+            .find(starved)
+            .or_else(|| Class::ALL.into_iter().find(can_send))?;
+        Some((class, *self.lane(class).ready.front()?))
+    }
+
+    /// The first stream of `class` sent `bytes` bytes and stands behind now.
+    pub(super) fn sent(&mut self, class: Class, bytes: usize, credit: u64, still_ready: bool) {
+        for lower in Class::ALL.into_iter().filter(|&lower| lower > class) {
+            if self.can_send(lower, credit) {
+                let lane = self.lane_mut(lower);
+                lane.passed_over = lane.passed_over.saturating_add(bytes as u64);
+            }
+        }
+        let lane = self.lane_mut(class);
+        lane.passed_over = 0;
+        if let Some(stream) = lane.ready.pop_front()
+            && still_ready
+        {
+            lane.ready.push_back(stream);
+        }
+    }
+
+    /// The credit that `class` may use of `credit`.
+    pub(super) fn usable_credit(class: Class, credit: u64) -> u64 {
+        credit.saturating_sub(RESERVE_BYTES[usize::from(class.index())])
+    }
+
+    pub(super) fn push(&mut self, class: Class, stream: StreamId) {
+        self.lane_mut(class).ready.push_back(stream);
+    }
+
+    pub(super) fn remove(&mut self, class: Class, stream: StreamId) {
+        let lane = self.lane_mut(class);
+        lane.ready.retain(|&other| other != stream);
+        if lane.ready.is_empty() {
+            lane.passed_over = 0;
+        }
+    }
+
+    pub(super) fn queued_bytes(&self, class: Class) -> usize {
+        self.lane(class).queued_bytes
+    }
+
+    /// Remembers that somebody waits.
+    pub(super) fn wait(&mut self, class: Class, who: Waiting) {
+        let waiting = &mut self.lane_mut(class).waiting;
+        *waiting = who.max(*waiting);
+    }
+
+    pub(super) fn waiting(&self, class: Class) -> Waiting {
+        self.lane(class).waiting
+    }
+
+    pub(super) fn take_waiting(&mut self, class: Class) -> Waiting {
+        std::mem::take(&mut self.lane_mut(class).waiting)
+    }
+
+    pub(super) fn add_queued(&mut self, class: Class, bytes: usize) {
+        self.lane_mut(class).queued_bytes += bytes;
+    }
+
+    pub(super) fn remove_queued(&mut self, class: Class, bytes: usize) {
+        self.lane_mut(class).queued_bytes -= bytes;
+    }
+
+    fn can_send(&self, class: Class, credit: u64) -> bool {
+        !self.lane(class).ready.is_empty()
+            && Self::usable_credit(class, credit) > FRAME_CREDIT_BYTES
+    }
+
+    fn lane(&self, class: Class) -> &Lane {
+        &self.lanes[usize::from(class.index())]
+    }
+
+    fn lane_mut(&mut self, class: Class) -> &mut Lane {
+        &mut self.lanes[usize::from(class.index())]
+    }
+}

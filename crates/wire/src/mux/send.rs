@@ -1,0 +1,187 @@
+//! What goes to the other side.
+
+use antiphon_types::{Class, Timestamp};
+use bytes::BytesMut;
+
+use super::schedule::Schedule;
+use super::stream::{Direction, Stream};
+use super::{Control, Event, Mux};
+use crate::frame::{FRAME_HEADER_BYTES, Frame, MAX_CONTROL_FRAME_BYTES, StreamId, put_data_header};
+
+/// Room for a go-away, an answer and a ping, or for any other control frame.
+const MIN_RECORD_ROOM_BYTES: usize = 256;
+const _: () = assert!(MAX_CONTROL_FRAME_BYTES + 2 * 16 <= MIN_RECORD_ROOM_BYTES);
+
+impl Mux {
+    /// Appends the plaintext of one record to `out` and says how many bytes:
+    /// at most `max_bytes` and
+    /// [`MAX_PLAINTEXT_BYTES`](crate::record::MAX_PLAINTEXT_BYTES), fewer at
+    /// the start of a burst; 0 if there is nothing to send. With `max_bytes`
+    /// below 256 nothing is sent, since not every frame would fit.
+    ///
+    /// Call it only when the socket can take a record: what has been polled
+    /// can no longer be overtaken.
+    pub fn poll_record(&mut self, now: Timestamp, out: &mut BytesMut, max_bytes: usize) -> usize {
+        self.advance(now);
+        if max_bytes < MIN_RECORD_ROOM_BYTES || !self.has_output() {
+            return 0;
+        }
+        let record_bytes = self.pace.record_bytes(&self.limits, self.now).min(max_bytes);
+        let start = out.len();
+        let end = start + record_bytes;
+        self.put_connection_frames(out);
+        self.put_control(out, end);
+        // Data of a stream must not overtake its opening.
+        if self.control.is_empty() {
+            let data_bytes = self.put_data(out, end, record_bytes);
+            self.pace.sent(self.now, data_bytes);
+        }
+        out.len() - start
+    }
+
+    fn has_output(&self) -> bool {
+        self.go_away.is_some()
+            || self.keep_alive.has_output()
+            || !self.control.is_empty()
+            || self.schedule.next(self.credit).is_some()
+    }
+
+    /// Frames of the connection itself; all together fit any record.
+    fn put_connection_frames(&mut self, out: &mut BytesMut) {
+        if self.failed.is_none() {
+            if let Some(token) = self.keep_alive.take_pong() {
+                Frame::Pong { token }.encode(out);
+            }
+            if let Some(token) = self.keep_alive.take_ping(self.now) {
+                Frame::Ping { token }.encode(out);
+            }
+        }
+        if let Some((code, reason)) = self.go_away.take() {
+            Frame::GoAway { code: code.0, reason }.encode(out);
+        }
+    }
+
+    fn put_control(&mut self, out: &mut BytesMut, end: usize) {
+        while end.saturating_sub(out.len()) >= MAX_CONTROL_FRAME_BYTES
+            && let Some(control) = self.control.pop_front()
+        {
+            if let Some(frame) = self.control_frame(control) {
+                frame.encode(out);
+            }
+            if let Control::Finish(id) = control {
+                self.sending_ended(id);
+            }
+        }
+    }
+
+    /// The frame for what was queued; `None` if it has no meaning any more.
+    fn control_frame(&mut self, control: Control) -> Option<Frame> {
+        match control {
+            Control::Open(stream) => {
+                let opened = self.streams.get_mut(&stream)?;
+                opened.announced = true;
+                Some(Frame::Open { stream, class: opened.class })
+            }
+            Control::Class(stream) => {
+                let changed = self.streams.get_mut(&stream)?;
+                changed.send.class_queued = false;
+                Some(Frame::Class { stream, class: changed.class })
+            }
+            Control::Finish(stream) => {
+                self.streams.get(&stream)?;
+                Some(Frame::Data { stream, finish: true, payload: bytes::Bytes::new() })
+            }
+            Control::Reset(stream, code) => {
+                self.pending_resets = self.pending_resets.saturating_sub(1);
+                Some(Frame::Reset { stream, code })
+            }
+            Control::StreamCredit(stream) => {
+                let receive = &mut self.streams.get_mut(&stream)?.receive;
+                receive.credit_queued = false;
+                if receive.state != Direction::Open {
+                    return None;
+                }
+                receive.window.grant().map(|bytes| Frame::Credit { stream, bytes })
+            }
+            Control::ConnectionCredit => {
+                self.connection_credit_queued = false;
+                let bytes = self.window.grant()?;
+                Some(Frame::Credit { stream: StreamId::new(0), bytes })
+            }
+        }
+    }
+
+    /// Fills the record with data, and says how much.
+    fn put_data(&mut self, out: &mut BytesMut, end: usize, record_bytes: usize) -> usize {
+        let mut data_bytes = 0;
+        while let Some((class, id)) = self.schedule.next(self.credit) {
+            let space = end.saturating_sub(out.len());
+            if space <= FRAME_HEADER_BYTES {
+                break;
+            }
+            let credit = Schedule::usable_credit(class, self.credit);
+            let Some(stream) = self.streams.get_mut(&id) else {
+                // Removing a stream takes it off its queue, so this is our
+                // bug; going on without it beats going round for ever.
+                debug_assert!(false, "stream {id} is scheduled and gone");
+                self.schedule.remove(class, id);
+                continue;
+            };
+            let payload_bytes = stream.send.next_payload(space, record_bytes, credit);
+            if payload_bytes == 0 {
+                break;
+            }
+            let finish = put_data_frame(stream, id, payload_bytes, out);
+            data_bytes += payload_bytes;
+            self.data_sent(class, id, payload_bytes);
+            if finish {
+                self.sending_ended(id);
+            }
+        }
+        data_bytes
+    }
+
+    /// Accounts for a data frame that was put into a record.
+    fn data_sent(&mut self, class: Class, id: StreamId, payload_bytes: usize) {
+        self.credit -= super::flow::frame_cost(payload_bytes);
+        self.guard.sent(payload_bytes);
+        let before = self.schedule.queued_bytes(class);
+        self.schedule.remove_queued(class, payload_bytes);
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.send.scheduled = stream.send.is_ready();
+            self.schedule.sent(class, payload_bytes, self.credit, stream.send.scheduled);
+            let half = self.limits.stream_write_buffer_bytes / 2;
+            let class_half = self.limits.class_write_buffer_bytes / 2;
+            if stream.send.writer_waits
+                && stream.send.queued_bytes() <= half
+                && self.schedule.queued_bytes(class) <= class_half
+            {
+                stream.send.writer_waits = false;
+                self.events.push_back(Event::Writable { id });
+            }
+        }
+        self.wake_writers(class, before);
+    }
+
+    /// The last frame of a stream was put into a record.
+    fn sending_ended(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.send.state = Direction::Ended;
+            self.settle(id);
+        }
+    }
+}
+
+/// Appends a data frame; says whether it is the stream's last.
+fn put_data_frame(
+    stream: &mut Stream,
+    id: StreamId,
+    payload_bytes: usize,
+    out: &mut BytesMut,
+) -> bool {
+    let last = payload_bytes == stream.send.queued_bytes();
+    let finish = last && stream.send.state == Direction::Finishing;
+    put_data_header(out, id, finish, payload_bytes);
+    stream.send.take_payload(payload_bytes, out);
+    finish
+}
