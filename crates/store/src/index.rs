@@ -1,0 +1,185 @@
+//! The index: pins, and when blobs were played. `FORMAT.md` has the layout.
+//!
+//! There are two copies, each replaced as a whole, one after the other: no
+//! crash and no damage to one file loses a pin.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use antiphon_types::BlobId;
+
+use crate::disk::{self, Durable, FileError};
+
+const MAGIC: [u8; 8] = *b"antindex";
+/// The only version there is.
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 24;
+const RECORD_BYTES: usize = 48;
+const CHECKSUM_BYTES: usize = 32;
+const PINNED: u64 = 1;
+/// More than a million blobs. A larger file is not one we wrote.
+const LARGEST_FILE_BYTES: u64 = 1 << 26;
+
+/// What the index tells of one blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) blob: BlobId,
+    pub(crate) last_play: Option<SystemTime>,
+    pub(crate) pinned: bool,
+}
+
+/// The index; records stand in order of use, the least recent first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Index {
+    /// Grows with each writing: of two copies the greater is the newer.
+    pub(crate) generation: u64,
+    pub(crate) records: Vec<Record>,
+}
+
+/// Why there is no index to be read.
+#[derive(Debug)]
+pub(crate) enum IndexError {
+    /// A copy is whole, but made by a version of this crate that knows more.
+    UnknownVersion {
+        path: PathBuf,
+        version: u32,
+    },
+    File(FileError),
+}
+
+/// The newest whole copy; an empty index if there is none.
+pub(crate) fn load(folder: &Path) -> Result<Index, IndexError> {
+    let mut newest = Index::default();
+    for path in copies(folder) {
+        let read = disk::read_all(&path, LARGEST_FILE_BYTES).map_err(IndexError::File)?;
+        match read.as_deref().map(parse) {
+            Some(Parsed::Index(index)) if index.generation >= newest.generation => newest = index,
+            Some(Parsed::UnknownVersion(version)) => {
+                return Err(IndexError::UnknownVersion { path, version });
+            }
+            _ => {}
+        }
+    }
+    Ok(newest)
+}
+
+/// Replaces both copies; afterwards they outlive a power cut.
+pub(crate) fn save(folder: &Path, index: &Index) -> Result<(), FileError> {
+    let bytes = encode(index);
+    copies(folder).iter().try_for_each(|path| disk::replace(path, &bytes, Durable::Content))?;
+    disk::sync_folder(folder)
+}
+
+fn copies(folder: &Path) -> [PathBuf; 2] {
+    ["index.0", "index.1"].map(|name| folder.join(name))
+}
+
+fn encode(index: &Index) -> Vec<u8> {
+    let mut bytes =
+        Vec::with_capacity(HEADER_BYTES + index.records.len() * RECORD_BYTES + CHECKSUM_BYTES);
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&index.generation.to_le_bytes());
+    for record in &index.records {
+        let seconds =
+            record.last_play.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        bytes.extend_from_slice(record.blob.as_bytes());
+        bytes.extend_from_slice(&seconds.map_or(0, |since| since.as_secs()).to_le_bytes());
+        bytes.extend_from_slice(&(if record.pinned { PINNED } else { 0 }).to_le_bytes());
+    }
+    let checksum = blake3::hash(&bytes);
+    bytes.extend_from_slice(checksum.as_bytes());
+    bytes
+}
+
+enum Parsed {
+    Index(Index),
+    UnknownVersion(u32),
+    Damaged,
+}
+
+fn parse(bytes: &[u8]) -> Parsed {
+    let Some((body, checksum)) = bytes.split_last_chunk::<CHECKSUM_BYTES>() else {
+        return Parsed::Damaged;
+    };
+    if body.len() < HEADER_BYTES || body[..8] != MAGIC || blake3::hash(body) != *checksum {
+        return Parsed::Damaged;
+    }
+    let version = u32::from_le_bytes(std::array::from_fn(|i| body[8 + i]));
+    if version != VERSION {
+        return Parsed::UnknownVersion(version);
+    }
+    let (records, rest) = body[HEADER_BYTES..].as_chunks::<RECORD_BYTES>();
+    if !rest.is_empty() {
+        return Parsed::Damaged;
+    }
+    let records = records.iter().map(parse_record).collect();
+    Parsed::Index(Index { generation: u64_at(body, 16), records })
+}
+
+fn parse_record(bytes: &[u8; RECORD_BYTES]) -> Record {
+    let seconds = u64_at(bytes, 32);
+    Record {
+        blob: BlobId::new(std::array::from_fn(|i| bytes[i])),
+        last_play: (seconds > 0)
+            .then(|| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)))
+            .flatten(),
+        pinned: u64_at(bytes, 40) & PINNED != 0,
+    }
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(generation: u64) -> Index {
+        let last_play = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(1_800_000_000));
+        let records = vec![
+            Record { blob: BlobId::new([1; 32]), last_play: None, pinned: true },
+            Record { blob: BlobId::new([2; 32]), last_play, pinned: false },
+        ];
+        Index { generation, records }
+    }
+
+    #[test]
+    fn the_newest_whole_copy_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(load(folder.path()).unwrap(), Index::default());
+        save(folder.path(), &index(3)).unwrap();
+        // As if killed between the two copies.
+        std::fs::write(folder.path().join("index.0"), encode(&index(4))).unwrap();
+        assert_eq!(load(folder.path()).unwrap(), index(4));
+        std::fs::write(folder.path().join("index.0"), b"torn").unwrap();
+        assert_eq!(load(folder.path()).unwrap(), index(3));
+    }
+
+    #[test]
+    fn a_copy_with_any_bit_flipped_does_not_count() {
+        let good = encode(&index(1));
+        assert!(matches!(parse(&good), Parsed::Index(parsed) if parsed == index(1)));
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(matches!(parse(&bad), Parsed::Damaged));
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_refused_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut later = encode(&index(1));
+        later.truncate(later.len() - CHECKSUM_BYTES);
+        later[8] = 9;
+        let checksum = blake3::hash(&later);
+        later.extend_from_slice(checksum.as_bytes());
+        std::fs::write(folder.path().join("index.1"), &later).unwrap();
+        let error = load(folder.path()).unwrap_err();
+        assert!(matches!(error, IndexError::UnknownVersion { version: 9, .. }));
+        assert_eq!(std::fs::read(folder.path().join("index.1")).unwrap(), later);
+    }
+}

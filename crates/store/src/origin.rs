@@ -1,0 +1,166 @@
+//! The folder of blobs that a server gives out.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use antiphon_types::{BlobId, BlobSize};
+use bytes::Bytes;
+use lru::LruCache;
+
+use crate::disk::{self, DiskFile, Durable, FileError};
+use crate::error::{AddError, OriginReadError};
+use crate::outboard;
+use crate::proof::ProofCursor;
+use crate::sync::{Mutex, lock};
+use crate::tree::BlobTree;
+
+/// Blobs whose tree and file are kept at hand. Default 256: a server reads the
+/// same few blobs over and over, and the rest from the start.
+const AT_HAND: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
+
+/// A folder of complete, immutable blobs.
+///
+/// Several processes may use one folder: files come into being whole, under
+/// their names, and never change. Clones are handles to the same.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    folder: Arc<Path>,
+    at_hand: Arc<Mutex<LruCache<BlobId, OriginBlob>>>,
+}
+
+/// A blob of an [`Origin`].
+#[derive(Debug, Clone)]
+pub struct OriginBlob {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    tree: BlobTree,
+    data: DiskFile,
+}
+
+impl Origin {
+    /// Opens a folder, which is made if it is missing.
+    pub fn open(folder: &Path) -> Result<Self, FileError> {
+        disk::make_folder(folder)?;
+        let at_hand = Arc::new(Mutex::new(LruCache::new(AT_HAND)));
+        Ok(Self { folder: folder.into(), at_hand })
+    }
+
+    /// Adds a blob. It is durable on return.
+    ///
+    /// If it is there already and whole, nothing is written; if it is damaged,
+    /// it is replaced.
+    pub fn add(&self, bytes: &[u8]) -> Result<(BlobId, BlobSize), AddError> {
+        let size = BlobSize::new(bytes.len() as u64)?;
+        let blob = crate::hash(bytes);
+        if self.is_stored(blob, bytes) {
+            return Ok((blob, size));
+        }
+        lock(&self.at_hand).pop(&blob);
+        // The outboard first: who finds a blob finds its outboard.
+        let outboard = outboard::encode(bytes).ok_or(antiphon_types::BlobSizeError(0))?;
+        disk::replace(&self.outboard_path(blob), &outboard, Durable::Yes)?;
+        disk::replace(&self.data_path(blob), bytes, Durable::Yes)?;
+        Ok((blob, size))
+    }
+
+    /// A blob; none if it is not there or was altered beyond use.
+    ///
+    /// A missing or damaged outboard is computed anew from the blob.
+    pub fn get(&self, blob: BlobId) -> Option<OriginBlob> {
+        if let Some(found) = lock(&self.at_hand).get(&blob) {
+            return Some(found.clone());
+        }
+        let data = DiskFile::open_to_read(&self.data_path(blob)).ok()?;
+        let inner = Inner { tree: self.stored_tree(blob).or_else(|| self.new_tree(blob))?, data };
+        let inner = if inner.has_end() {
+            inner
+        } else {
+            // Pairs do not tell the length, the last block does. If it is the
+            // blob that was altered, what is good of it is served all the same.
+            Inner { tree: self.new_tree(blob).unwrap_or(inner.tree), data: inner.data }
+        };
+        let found = OriginBlob { inner: Arc::new(inner) };
+        lock(&self.at_hand).put(blob, found.clone());
+        Some(found)
+    }
+
+    /// The tree in the outboard; none if that is missing or damaged.
+    fn stored_tree(&self, blob: BlobId) -> Option<BlobTree> {
+        let stored = disk::read_all(&self.outboard_path(blob), u64::MAX).ok().flatten()?;
+        outboard::decode(blob, &stored).ok()
+    }
+
+    /// The tree computed from the blob, with which the outboard is replaced; none
+    /// if the blob was altered.
+    fn new_tree(&self, blob: BlobId) -> Option<BlobTree> {
+        let bytes = disk::read_all(&self.data_path(blob), u64::MAX).ok().flatten()?;
+        let encoded = outboard::encode(&bytes)?;
+        let tree = outboard::decode(blob, &encoded).ok()?;
+        // It serves without, if the folder may not be written.
+        let _ = disk::replace(&self.outboard_path(blob), &encoded, Durable::Yes);
+        Some(tree)
+    }
+
+    fn is_stored(&self, blob: BlobId, bytes: &[u8]) -> bool {
+        let limit = bytes.len() as u64 + 1;
+        let stored = disk::read_all(&self.data_path(blob), limit).ok().flatten();
+        stored.is_some_and(|stored| stored == bytes) && self.get(blob).is_some()
+    }
+
+    fn data_path(&self, blob: BlobId) -> PathBuf {
+        self.folder.join(format!("{blob}.blob"))
+    }
+
+    fn outboard_path(&self, blob: BlobId) -> PathBuf {
+        self.folder.join(format!("{blob}.obao4"))
+    }
+}
+
+impl Inner {
+    /// Reads a block and verifies it.
+    fn read(&self, block: u32) -> Result<Bytes, OriginReadError> {
+        let size = self.tree.size();
+        let index = size.block(block).ok_or(OriginReadError::OutOfRange(block))?;
+        let mut buffer = vec![0; size.block_bytes(index) as usize];
+        match self.data.read_at(&mut buffer, index.offset()) {
+            Err(error) if error.is_missing() => return Err(OriginReadError::Damaged(block)),
+            filled => filled?,
+        }
+        if !self.tree.is_block(block, &buffer) {
+            return Err(OriginReadError::Damaged(block));
+        }
+        Ok(Bytes::from(buffer))
+    }
+
+    /// Whether the last block is good, and with it the length.
+    fn has_end(&self) -> bool {
+        self.read(self.tree.size().block_count() - 1).is_ok()
+    }
+}
+
+impl OriginBlob {
+    /// Its id.
+    pub fn blob(&self) -> BlobId {
+        self.inner.tree.blob()
+    }
+
+    /// Its size.
+    pub fn size(&self) -> BlobSize {
+        self.inner.tree.size()
+    }
+
+    /// Reads a block and verifies it.
+    pub fn read(&self, block: u32) -> Result<Bytes, OriginReadError> {
+        self.inner.read(block)
+    }
+
+    /// The proof of a block, less what `cursor` has seen; empty for a block that
+    /// [`read`](Self::read) refuses as out of range.
+    pub fn proof(&self, block: u32, cursor: &mut ProofCursor) -> Vec<u8> {
+        self.inner.tree.proof(block, cursor).unwrap_or_default()
+    }
+}

@@ -1,0 +1,129 @@
+//! The budget, and what it may not touch.
+
+use antiphon_store::{BeginError, PutError, RemoveError};
+use antiphon_types::BlobSize;
+
+use crate::folder::{Sample, open_with};
+
+/// Room for three blobs of four blocks, not for four.
+const BUDGET: u64 = 220_000;
+
+fn samples(count: u64) -> Vec<Sample> {
+    (0..count).map(|seed| Sample::new(seed, 4 * 16_384)).collect()
+}
+
+#[test]
+fn the_least_recently_played_blob_goes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(folder.path(), BUDGET);
+    let samples = samples(4);
+    samples[..3].iter().for_each(|sample| sample.put_all(&store));
+    store.touch(samples[0].id());
+    samples[3].put_all(&store);
+    let kept: Vec<_> = store.list().iter().map(|entry| entry.blob).collect();
+    assert_eq!(kept, [3, 0, 2].map(|i: usize| samples[i].id()));
+    assert!(store.status().bytes <= BUDGET);
+    assert_eq!(store.read(samples[1].id(), 0).unwrap(), None);
+    let again = store.put(samples[1].id(), 0, &samples[1].proof(0), samples[1].block(0));
+    assert!(matches!(again, Err(PutError::NotBegun)));
+}
+
+#[test]
+fn what_is_pinned_or_held_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(folder.path(), BUDGET);
+    let samples = samples(5);
+    let hold = store.hold(samples[0].id());
+    store.pin(samples[1].id()).unwrap();
+    samples[..3].iter().for_each(|sample| sample.put_all(&store));
+    samples[3].put_all(&store);
+    assert_eq!(store.size(samples[2].id()), None, "neither pinned nor held");
+    let second = store.hold(samples[3].id());
+    let error = store.begin(samples[4].id(), samples[4].size()).unwrap_err();
+    assert!(matches!(error, BeginError::NoRoom { budget: BUDGET, .. }));
+    assert!(matches!(store.remove(samples[0].id()), Err(RemoveError::Held)));
+    drop(hold);
+    samples[4].put_all(&store);
+    assert_eq!(store.size(samples[0].id()), None);
+    drop(second);
+    let pinned = store.list().into_iter().find(|entry| entry.pinned).unwrap();
+    assert_eq!(pinned.blob, samples[1].id());
+    assert!(store.status().pinned_bytes > 4 * 16_384);
+}
+
+#[test]
+fn a_blob_that_can_never_fit_evicts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(folder.path(), BUDGET);
+    let sample = Sample::new(1, 50_000);
+    sample.put_all(&store);
+    let huge = BlobSize::new(1 << 36).unwrap();
+    let error = store.begin(Sample::new(2, 1).id(), huge).unwrap_err();
+    assert!(matches!(error, BeginError::NoRoom { .. }));
+    assert!(store.is_complete(sample.id()));
+}
+
+#[test]
+fn a_block_without_room_is_verified_and_what_it_proves_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(folder.path(), BUDGET);
+    let samples = samples(4);
+    let holds: Vec<_> = samples.iter().map(|sample| store.hold(sample.id())).collect();
+    for sample in &samples {
+        store.begin(sample.id(), sample.size()).unwrap();
+    }
+    samples[1..].iter().for_each(|sample| sample.put_all(&store));
+    let put =
+        |block, proof: &[u8]| store.put(samples[0].id(), block, proof, samples[0].block(block));
+    let results: Vec<_> = (0..4).map(|block| put(block, &samples[0].proof(block))).collect();
+    assert!(matches!(results[3], Err(PutError::NoRoom)), "{results:?}");
+    drop(holds);
+    store.remove(samples[1].id()).unwrap();
+    assert!(put(3, &[]).is_ok(), "its proof is known by now");
+    drop(store);
+    let store = open_with(folder.path(), BUDGET);
+    assert!(store.read(samples[0].id(), 3).unwrap().is_some(), "and reached the disk");
+}
+
+#[test]
+fn clearing_keeps_what_is_pinned_or_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(folder.path(), BUDGET);
+    let samples = samples(3);
+    samples.iter().for_each(|sample| sample.put_all(&store));
+    store.pin(samples[0].id()).unwrap();
+    let _hold = store.hold(samples[1].id());
+    let cleared = store.clear().unwrap();
+    assert_eq!((cleared.blobs, cleared.kept), (1, 2));
+    assert!(cleared.bytes > 4 * 16_384);
+    store.unpin(samples[0].id()).unwrap();
+    assert!(store.remove(samples[0].id()).unwrap());
+    assert!(!store.remove(samples[0].id()).unwrap());
+}
+
+#[test]
+fn a_smaller_budget_takes_effect_when_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(folder.path(), BUDGET);
+    let samples = samples(3);
+    samples.iter().for_each(|sample| sample.put_all(&store));
+    store.touch(samples[0].id());
+    store.flush().unwrap();
+    drop(store);
+    let store = open_with(folder.path(), 70_000);
+    let kept: Vec<_> = store.list().iter().map(|entry| entry.blob).collect();
+    assert_eq!(kept, [samples[0].id()]);
+}
+
+#[test]
+fn removing_and_evicting_give_all_bytes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(folder.path(), BUDGET);
+    for sample in samples(6) {
+        sample.put_all(&store);
+    }
+    store.clear().unwrap();
+    assert_eq!(store.status().bytes, 0);
+    let left = crate::folder::files(&folder.path().join("blobs"));
+    assert!(left.is_empty(), "{left:?}");
+}

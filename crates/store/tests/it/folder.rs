@@ -1,0 +1,236 @@
+//! What the other tests need, and what happens to a store's folder as a whole.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use antiphon_store::{BeginError, BlobTree, Config, OpenError, ProofCursor, Put, Store};
+use antiphon_types::{BLOCK_BYTES, BlobId, BlobSize};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+/// A blob in memory, with its tree.
+pub(crate) struct Sample {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) tree: BlobTree,
+}
+
+impl Sample {
+    pub(crate) fn new(seed: u64, len: usize) -> Self {
+        let mut bytes = vec![0; len];
+        ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut bytes);
+        let tree = BlobTree::of(&bytes).unwrap();
+        Self { bytes, tree }
+    }
+
+    pub(crate) fn id(&self) -> BlobId {
+        self.tree.blob()
+    }
+
+    pub(crate) fn size(&self) -> BlobSize {
+        self.tree.size()
+    }
+
+    pub(crate) fn blocks(&self) -> u32 {
+        self.size().block_count()
+    }
+
+    pub(crate) fn block(&self, block: u32) -> &[u8] {
+        let start = (block * BLOCK_BYTES) as usize;
+        &self.bytes[start..self.bytes.len().min(start + BLOCK_BYTES as usize)]
+    }
+
+    pub(crate) fn proof(&self, block: u32) -> Vec<u8> {
+        self.tree.proof(block, &mut ProofCursor::new()).unwrap()
+    }
+
+    pub(crate) fn put(&self, store: &Store, block: u32) -> Put {
+        store.put(self.id(), block, &self.proof(block), self.block(block)).unwrap()
+    }
+
+    pub(crate) fn put_all(&self, store: &Store) {
+        store.begin(self.id(), self.size()).unwrap();
+        for block in 0..self.blocks() {
+            self.put(store, block);
+        }
+    }
+
+    /// Whatever the store says it has is right: returns how many blocks.
+    pub(crate) fn check(&self, store: &Store) -> u32 {
+        let mut right = 0;
+        let mut cursor = ProofCursor::new();
+        let mut receiver = BlobTree::new(self.id(), self.size());
+        for block in 0..self.blocks() {
+            if let Some(read) = store.read(self.id(), block).unwrap() {
+                assert_eq!(read, self.block(block), "a wrong byte was served");
+                let proof = store.proof(self.id(), block, &mut cursor).unwrap().unwrap();
+                receiver.accept(block, &proof, &read).unwrap();
+                right += 1;
+            }
+        }
+        let claimed = store.blocks(self.id()).map_or(0, |blocks| blocks.len());
+        assert_eq!(claimed, right, "what was claimed has been read or dropped");
+        right
+    }
+}
+
+pub(crate) fn open(folder: &Path) -> Store {
+    open_with(folder, 1 << 30)
+}
+
+pub(crate) fn open_with(folder: &Path, budget_bytes: u64) -> Store {
+    Store::open(folder, Config { budget_bytes: Some(budget_bytes), ..Config::default() }).unwrap()
+}
+
+/// What a crash at this instant would leave.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// All files below a folder.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn handles_go_wherever_they_are_needed() {
+    fn is_shareable<T: Send + Sync + Clone + 'static>() {}
+    is_shareable::<Store>();
+    is_shareable::<antiphon_store::Origin>();
+    is_shareable::<antiphon_store::OriginBlob>();
+}
+
+#[test]
+fn without_a_budget_the_disk_gives_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Config::default()).unwrap();
+    assert!((50_000_000..=10_000_000_000).contains(&store.status().budget));
+}
+
+#[test]
+fn a_second_opener_is_refused_until_the_first_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path());
+    let clone = first.clone();
+    drop(first);
+    let error = Store::open(folder.path(), Config::default()).unwrap_err();
+    assert!(matches!(error, OpenError::InUse(ref path) if path == folder.path()), "{error}");
+    drop(clone);
+    open(folder.path());
+}
+
+#[test]
+fn blocks_are_there_after_reopening_and_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = Sample::new(1, 300_000);
+    let store = open(&folder.path().join("a"));
+    store.begin(sample.id(), sample.size()).unwrap();
+    for block in [18, 3, 7] {
+        assert_eq!(sample.put(&store, block), Put::Stored);
+    }
+    copy(&folder.path().join("a"), &folder.path().join("b"));
+    drop(store);
+    for name in ["a", "b"] {
+        let store = open(&folder.path().join(name));
+        let blocks: Vec<_> = store.blocks(sample.id()).unwrap().ranges().collect();
+        assert_eq!(blocks.iter().map(|range| range.start).collect::<Vec<_>>(), [3, 7, 18]);
+        assert_eq!(sample.check(&store), 3);
+        assert_eq!(store.status().damaged_blocks, 0);
+        sample.put_all(&store);
+        assert!(store.is_complete(sample.id()));
+    }
+}
+
+#[test]
+fn order_and_pins_are_there_after_a_flush() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples: Vec<_> = (0..4).map(|seed| Sample::new(seed, 20_000)).collect();
+    let store = open(folder.path());
+    samples.iter().for_each(|sample| sample.put_all(&store));
+    store.touch(samples[1].id());
+    store.pin(samples[2].id()).unwrap();
+    store.flush().unwrap();
+    let before = store.list();
+    drop(store);
+    let after = open(folder.path()).list();
+    let facts = |entries: &[antiphon_store::Entry]| {
+        entries.iter().map(|entry| (entry.blob, entry.pinned)).collect::<Vec<_>>()
+    };
+    assert_eq!(facts(&after), facts(&before));
+    assert_eq!(after[0].blob, samples[1].id());
+    assert!(after[0].last_play.is_some() && after[1].last_play.is_none());
+}
+
+#[test]
+fn a_blob_of_a_later_version_is_refused_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = Sample::new(1, 50_000);
+    let store = open(folder.path());
+    sample.put_all(&store);
+    drop(store);
+    let path = folder.path().join(format!("blobs/{}.meta", sample.id()));
+    let mut later = fs::read(&path).unwrap();
+    later[8] = 2;
+    let checksum = antiphon_store::hash(&later[..56]);
+    later[56..64].copy_from_slice(&checksum.as_bytes()[..8]);
+    fs::write(&path, &later).unwrap();
+
+    let store = open(folder.path());
+    assert_eq!((store.status().refused_blobs, store.blocks(sample.id())), (1, None));
+    let error = store.begin(sample.id(), sample.size()).unwrap_err();
+    assert!(matches!(error, BeginError::UnknownVersion(2)));
+    store.clear().unwrap();
+    assert_eq!(fs::read(&path).unwrap(), later);
+    assert!(store.remove(sample.id()).unwrap());
+    sample.put_all(&store);
+    assert_eq!(sample.check(&store), 4);
+}
+
+#[test]
+fn leftovers_are_cleared_away_and_strange_files_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = Sample::new(1, 1).id();
+    drop(open(folder.path()));
+    let blobs = folder.path().join("blobs");
+    let upper = format!("{id}.data").to_uppercase();
+    let strange = ["notes.txt", "data", upper.as_str()];
+    let leftovers = [format!("{id}.data"), format!("{id}.meta.12-3.new")];
+    for name in strange.iter().copied().chain(leftovers.iter().map(String::as_str)) {
+        fs::write(blobs.join(name), b"something").unwrap();
+    }
+    drop(open(folder.path()));
+    for name in strange {
+        assert!(blobs.join(name).exists(), "{name}");
+    }
+    for name in &leftovers {
+        assert!(!blobs.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_size_that_contradicts_blocks_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = Sample::new(1, 50_000);
+    let wrong = BlobSize::new(50_001).unwrap();
+    let store = open(folder.path());
+    store.begin(sample.id(), wrong).unwrap();
+    store.begin(sample.id(), sample.size()).unwrap();
+    sample.put(&store, 0);
+    let error = store.begin(sample.id(), wrong).unwrap_err();
+    assert!(matches!(error, BeginError::OtherSize { there, .. } if there == sample.size()));
+    assert_eq!(sample.check(&store), 1);
+}
