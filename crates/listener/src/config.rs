@@ -1,0 +1,102 @@
+use std::time::Duration;
+
+use antiphon_mesh::Limits;
+use antiphon_playback::Policy;
+
+/// Every number by which a [`Listener`](crate::Listener) decides.
+///
+/// Durations that end in `_media` are media time; the others pass on the clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Deadlines and the emergency reserve.
+    pub policy: Policy,
+    /// Neighbours and upload slots.
+    pub mesh: Limits,
+    /// How far ahead of the position the server is asked while usable peers
+    /// serve. Default 15 s (B06).
+    pub server_ahead_with_peers_media: Duration,
+    /// How far ahead it is asked when no peer is usable. Default 30 s (B11).
+    pub server_ahead_alone_media: Duration,
+    /// Rate assumed of the server before it delivered, bytes per second.
+    /// Default 250,000 (2 Mbit/s).
+    pub server_prior_rate: u64,
+    /// How much of a source's expected rate is kept outstanding, beyond its
+    /// round trip. Default 500 ms: enough that a pipe never runs dry between
+    /// two of our decisions, little enough that what it holds is not stale.
+    pub pipeline: Duration,
+    /// Fewest blocks outstanding at a peer that has more to give. Default 2:
+    /// with one, each block costs a round trip.
+    pub peer_window_least: u32,
+    /// Most blocks outstanding at a peer. Default 16 (256 KiB): what a freeze
+    /// of one peer can hold back.
+    pub peer_window_most: u32,
+    /// Fewest blocks outstanding at the server. Default 4.
+    pub server_window_least: u32,
+    /// Most blocks outstanding at the server. Default 32.
+    pub server_window_most: u32,
+    /// Blocks in a run that is asked of the server at leisure. Default 4: one
+    /// request a run, and a peer that comes up meanwhile finds the rest.
+    pub leisure_run: u32,
+    /// How long a source may be silent with blocks outstanding before they are
+    /// asked elsewhere. Default 2 s (B36).
+    pub patience: Duration,
+    /// Added to a round trip where an arrival is expected. Default 50 ms:
+    /// scheduling, disks and jitter.
+    pub slack: Duration,
+    /// Peers asked for one block before only the server is. Default 3 (B36).
+    pub peers_per_block: usize,
+    /// Copies of one block outstanding at the same time. Default 2: the late
+    /// one and the one that overtakes it.
+    pub copies_per_block: usize,
+    /// First pause after a source failed or fell silent; doubles each time up
+    /// to `backoff_most`, and starts anew with the next block. Default 500 ms.
+    pub backoff_least: Duration,
+    /// Longest such pause. Default 30 s.
+    pub backoff_most: Duration,
+    /// Longest pause that a choking source can ask for. Default 10 s: it shall
+    /// not sideline itself for a whole track.
+    pub choke_most: Duration,
+    /// How long a peer that refused a block as not held is not asked again,
+    /// even if the tracker still names it. Default 30 s.
+    pub not_held_pause: Duration,
+    /// Holders remembered for the current play. Default 64: all neighbours.
+    pub holders: usize,
+    /// Time between two searches for peers. Default 5 s.
+    pub find_peers_interval: Duration,
+    /// The server's push stops once peers deliver this share of what the sink
+    /// consumes, in percent. Default 150.
+    pub push_cancel_percent: u32,
+    /// Steps of one plan over blocks that nobody can be asked for now. Default
+    /// 128: more than 15 s at the highest bitrate.
+    pub scan: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            mesh: Limits::default(),
+            server_ahead_with_peers_media: Duration::from_secs(15),
+            server_ahead_alone_media: Duration::from_secs(30),
+            server_prior_rate: 250_000,
+            pipeline: Duration::from_millis(500),
+            peer_window_least: 2,
+            peer_window_most: 16,
+            server_window_least: 4,
+            server_window_most: 32,
+            leisure_run: 4,
+            patience: Duration::from_secs(2),
+            slack: Duration::from_millis(50),
+            peers_per_block: 3,
+            copies_per_block: 2,
+            backoff_least: Duration::from_millis(500),
+            backoff_most: Duration::from_secs(30),
+            choke_most: Duration::from_secs(10),
+            not_held_pause: Duration::from_secs(30),
+            holders: 64,
+            find_peers_interval: Duration::from_secs(5),
+            push_cancel_percent: 150,
+            scan: 128,
+        }
+    }
+}

@@ -1,0 +1,380 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use antiphon_mesh::{Grant, Mesh, RateMeter};
+use antiphon_playback::Playout;
+use antiphon_types::{BlockRange, Class, NodeId, Timestamp};
+
+use crate::Config;
+use crate::event::{Counts, Output, Play, PlayId, Reason, Refused, Source, TransferId};
+use crate::pipe::{Outlook, Pipe, Server};
+use crate::play::{CurrentPlay, Holder, Transfer};
+use crate::timers::Timers;
+
+/// What one listener's node decides: which source gives which block, and whom
+/// it serves itself.
+///
+/// Planning is lazy: `handle_*` and commands note what happened, and the next
+/// [`Listener::poll_output`] makes one plan for all of it.
+#[derive(Debug)]
+pub struct Listener {
+    pub(crate) config: Config,
+    /// Breaks ties between equal peers, differently in each listener.
+    pub(crate) salt: u64,
+    pub(crate) now: Timestamp,
+    pub(crate) server_up: bool,
+    pub(crate) server: Server,
+    pub(crate) mesh: Mesh,
+    /// One for each neighbour.
+    pub(crate) pipes: BTreeMap<NodeId, Pipe>,
+    pub(crate) play: Option<CurrentPlay>,
+    pub(crate) next_transfer: u64,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) timers: Timers,
+    /// Something happened since the last plan.
+    pub(crate) dirty: bool,
+    pub(crate) counts: Counts,
+}
+
+impl Listener {
+    /// A listener without server, peers or play. Equal configurations, seeds
+    /// and inputs give equal outputs.
+    pub fn new(config: Config, seed: u64, now: Timestamp) -> Self {
+        let server = Server {
+            rtt: Duration::ZERO,
+            meter: RateMeter::new(config.server_prior_rate),
+            pipe: Pipe::default(),
+        };
+        Self {
+            mesh: Mesh::new(config.mesh.clone()),
+            config,
+            salt: seed,
+            now,
+            server_up: false,
+            server,
+            pipes: BTreeMap::new(),
+            play: None,
+            next_transfer: TransferId::PUSH.0 + 1,
+            outputs: VecDeque::new(),
+            timers: Timers::default(),
+            dirty: false,
+            counts: Counts::default(),
+        }
+    }
+
+    // What is there.
+
+    /// The session with the server stands, or its round-trip time changed.
+    pub fn handle_server_up(&mut self, now: Timestamp, rtt: Duration) {
+        self.wake(now);
+        self.server.rtt = rtt;
+        if !self.server_up {
+            self.server_up = true;
+            self.server.pipe = Pipe::default();
+        }
+    }
+
+    /// The session is gone, and with it whatever was on its way.
+    pub fn handle_server_down(&mut self, now: Timestamp) {
+        self.wake(now);
+        self.server_up = false;
+        self.take_back_all(Source::Server, false);
+    }
+
+    /// A link to a peer stands, or its round-trip time changed.
+    pub fn handle_peer_up(&mut self, now: Timestamp, peer: NodeId, rtt: Duration) {
+        self.wake(now);
+        self.mesh.handle_peer_up(self.now, peer, rtt);
+        if self.mesh.neighbour(peer).is_some() {
+            self.pipes.entry(peer).or_default();
+        }
+        self.drain_mesh();
+    }
+
+    /// The link to a peer is gone, and with it whatever was on its way.
+    pub fn handle_peer_down(&mut self, now: Timestamp, peer: NodeId) {
+        self.wake(now);
+        self.mesh.handle_peer_down(self.now, peer);
+        self.forget_peer(peer);
+    }
+
+    // Plays.
+
+    /// Plays a track; a play before it is stopped.
+    ///
+    /// Say it as soon as the rendition is known. If the server sends the first
+    /// seconds unasked, `pushed` tells which blocks; they then count as on
+    /// their way until they come or [`Listener::handle_push_ended`].
+    pub fn play(&mut self, now: Timestamp, play: Play) {
+        self.wake(now);
+        self.stop_current();
+        let policy = self.config.policy.clone();
+        let playout = Playout::new(&play.rendition, play.held, play.speed, policy, self.now);
+        let all = play.rendition.size().all();
+        let find_peers_at = self.now + self.config.find_peers_interval;
+        self.play = Some(CurrentPlay::new(play.id, playout, find_peers_at));
+        if let Some(pushed) = play.pushed.filter(|_| self.server_up) {
+            self.expect_push(BlockRange::new(pushed.start, pushed.end.min(all.end)));
+        }
+    }
+
+    /// Ends a play; what is on its way for it is cancelled.
+    pub fn stop(&mut self, now: Timestamp, id: PlayId) {
+        self.wake(now);
+        if self.is_current(id) {
+            self.stop_current();
+        }
+    }
+
+    /// The sink reports that `sample` is the next it consumes, and whether it
+    /// is consuming.
+    pub fn handle_position(&mut self, now: Timestamp, id: PlayId, sample: u64, running: bool) {
+        self.wake(now);
+        let now = self.now;
+        if let Some(play) = self.current(id) {
+            play.playout.handle_position(now, sample, running);
+        }
+    }
+
+    /// The sink has nothing to consume.
+    pub fn handle_stalled(&mut self, now: Timestamp, id: PlayId) {
+        self.wake(now);
+        let now = self.now;
+        if let Some(play) = self.current(id) {
+            play.playout.handle_stalled(now);
+        }
+    }
+
+    /// The sink consumes again.
+    pub fn handle_resumed(&mut self, now: Timestamp, id: PlayId) {
+        self.wake(now);
+        let now = self.now;
+        if let Some(play) = self.current(id) {
+            play.playout.handle_resumed(now);
+        }
+    }
+
+    /// These peers hold the whole blob of the play, in addition to those named
+    /// before, says the tracker. They need not be connected yet; one that
+    /// refuses as [`Refused::NotHeld`] is left alone for a while.
+    pub fn handle_holders(&mut self, now: Timestamp, id: PlayId, peers: &[NodeId]) {
+        self.wake(now);
+        let most = self.config.holders;
+        if let Some(play) = self.current(id) {
+            for peer in peers {
+                if play.holders.len() < most || play.holders.contains_key(peer) {
+                    play.holders.entry(*peer).or_default();
+                }
+            }
+        }
+    }
+
+    // Transfers.
+
+    /// A block came, was verified and is stored.
+    pub fn handle_block(
+        &mut self,
+        now: Timestamp,
+        id: PlayId,
+        source: Source,
+        transfer: TransferId,
+        block: u32,
+        bytes: u32,
+    ) {
+        self.wake(now);
+        self.credit(source, bytes);
+        let now = self.now;
+        let Some(play) = self.current(id) else {
+            self.counts.stale += 1;
+            return;
+        };
+        if !play.playout.handle_block(now, block) {
+            self.counts.duplicates += 1;
+            return;
+        }
+        play.taken.insert(block);
+        play.tried.remove(&block);
+        match source {
+            Source::Server => play.server_bytes += u64::from(bytes),
+            Source::Peer(peer) => {
+                if let Some(holder) = play.holders.get_mut(&peer) {
+                    holder.blocks = holder.blocks.saturating_add(1);
+                    holder.bytes += u64::from(bytes);
+                }
+            }
+        }
+        self.land(block, transfer);
+    }
+
+    /// The source will not send what is still missing of a transfer.
+    ///
+    /// For the push say [`Listener::handle_push_ended`] instead.
+    pub fn handle_refused(&mut self, now: Timestamp, transfer: TransferId, reason: Refused) {
+        self.wake(now);
+        if transfer == TransferId::PUSH {
+            return;
+        }
+        let Some((gone, owed)) = self.take_back(transfer, false) else { return };
+        match reason {
+            Refused::Choked { retry_after } => self.choke(gone.source, retry_after),
+            Refused::NotHeld => self.not_held(gone.source),
+            Refused::Failed => {
+                self.note_tried(gone.source, &owed);
+                self.fail(gone.source);
+            }
+        }
+    }
+
+    /// A block came that did not verify. A peer that sent it is banned and
+    /// dropped; the server is asked for it again after a pause.
+    pub fn handle_bad_block(
+        &mut self,
+        now: Timestamp,
+        id: PlayId,
+        source: Source,
+        transfer: TransferId,
+        block: u32,
+    ) {
+        self.wake(now);
+        match source {
+            Source::Peer(peer) => {
+                self.counts.bad_from_peers += 1;
+                self.mesh.ban(self.now, peer);
+                self.forget_peer(peer);
+                self.drain_mesh();
+            }
+            Source::Server => {
+                self.counts.bad_from_server += 1;
+                self.fail(Source::Server);
+                if self.is_current(id) {
+                    self.take_back_block(block, transfer);
+                }
+            }
+        }
+    }
+
+    /// The server's push ended or was cut: what is missing of it is wanted.
+    pub fn handle_push_ended(&mut self, now: Timestamp, id: PlayId) {
+        self.wake(now);
+        if self.is_current(id) {
+            self.take_back(TransferId::PUSH, false);
+        }
+    }
+
+    // Uploads.
+
+    /// A peer asks for blocks, one request. Nobody is served while the own
+    /// play is in an emergency (B07).
+    pub fn request_upload(&mut self, now: Timestamp, peer: NodeId, class: Class) -> Grant {
+        self.advance(now);
+        let paused = self.uploads_paused(self.now);
+        self.mesh.pause_uploads(paused);
+        let grant = self.mesh.request_upload(self.now, peer, class);
+        self.drain_mesh();
+        grant
+    }
+
+    /// A request that was granted is answered, cancelled or broken off.
+    pub fn handle_upload_ended(&mut self, now: Timestamp, peer: NodeId) {
+        self.advance(now);
+        self.mesh.handle_upload_ended(self.now, peer);
+    }
+
+    /// Whether uploads should hold still. Ask between two blocks.
+    ///
+    /// Only while something is on its way that they could delay, and only with
+    /// a server: without one, two listeners that wait for each other's blocks
+    /// would wait for ever.
+    pub fn uploads_paused(&self, now: Timestamp) -> bool {
+        let fetching = self.play.as_ref().filter(|play| !play.flights.is_empty());
+        self.server_up && fetching.is_some_and(|play| play.playout.is_emergency(now))
+    }
+
+    // Time and output.
+
+    /// The time that [`Listener::poll_timeout`] named has come.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.wake(now);
+        self.mesh.handle_timeout(self.now);
+        self.drain_mesh();
+    }
+
+    /// What has to be done; `None` once all has been said.
+    pub fn poll_output(&mut self, now: Timestamp) -> Option<Output> {
+        self.advance(now);
+        if self.dirty {
+            self.dirty = false;
+            self.plan();
+        }
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Listener::handle_timeout`] at the latest. Valid once
+    /// [`Listener::poll_output`] has been drained.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        [self.timers.next(), self.mesh.poll_timeout()].into_iter().flatten().min()
+    }
+
+    // Helpers of the above; the ledger, the plan and the rescue stand apart.
+
+    pub(crate) fn advance(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+    }
+
+    fn wake(&mut self, now: Timestamp) {
+        self.advance(now);
+        self.dirty = true;
+    }
+
+    fn is_current(&self, id: PlayId) -> bool {
+        self.play.as_ref().is_some_and(|play| play.id == id)
+    }
+
+    fn current(&mut self, id: PlayId) -> Option<&mut CurrentPlay> {
+        self.play.as_mut().filter(|play| play.id == id)
+    }
+
+    fn stop_current(&mut self) {
+        let Some(play) = &self.play else { return };
+        let ids = play.transfers.keys().copied().collect::<Vec<_>>();
+        for id in ids {
+            self.take_back(id, true);
+        }
+        self.play = None;
+        self.timers.clear();
+    }
+
+    fn expect_push(&mut self, blocks: BlockRange) {
+        let Some(play) = &mut self.play else { return };
+        let held = play.playout.held();
+        let missing = blocks.iter().filter(|block| !held.contains(*block)).count();
+        let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+        if missing == 0 {
+            return;
+        }
+        let (now, source, reason) = (self.now, Source::Server, Reason::Pushed);
+        let outlook = Outlook {
+            rtt: self.server.rtt,
+            rate: self.server.meter.rate(),
+            outstanding: 0,
+            window: 0,
+        };
+        let transfer =
+            Transfer { source, blocks, missing, asked_at: now, reason, stopped_at: None };
+        play.enter(TransferId::PUSH, transfer, |nth| outlook.arrival(now, nth));
+        self.server.pipe.asked(now, missing);
+        // The answer is already on its way: no round trip goes by first.
+        self.server.meter.handle_asked(now, Duration::ZERO);
+    }
+
+    fn not_held(&mut self, source: Source) {
+        let until = self.now + self.config.not_held_pause;
+        match (source, &mut self.play) {
+            (Source::Peer(peer), Some(play)) => {
+                let holder = play.holders.entry(peer).or_insert_with(Holder::default);
+                holder.refused_until = until;
+            }
+            _ => self.fail(source),
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Which source is asked for which block.
+//!
+//! One plan goes over the blocks that nobody has been asked for, in the order
+//! in which they are needed, and stops where nobody can be asked for more. It
+//! costs in proportion to what it asks for, times the number of peers.
+
+use std::time::Duration;
+
+use antiphon_types::{BlockRange, NodeId, Timestamp};
+
+use crate::event::{Output, Reason, Source};
+use crate::listener::Listener;
+use crate::pipe::{Outlook, window};
+use crate::play::CurrentPlay;
+use crate::timers::Timer;
+
+/// The sources that may be asked now, and what is expected of them; kept up
+/// to date while a plan is being made.
+pub(crate) struct Desk {
+    pub(crate) server: Option<Outlook>,
+    pub(crate) peers: Vec<Candidate>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate {
+    pub(crate) peer: NodeId,
+    pub(crate) outlook: Outlook,
+    /// Orders equals; differs between listeners.
+    pub(crate) tie: u64,
+}
+
+/// What is to be done about one wanted block.
+enum Choice {
+    /// Ask for it and the blocks after it.
+    Ask { source: Source, run: u32, reason: Reason },
+    /// Nobody now; look again at that time, or when something happens.
+    Wait(Option<Timestamp>),
+}
+
+impl Desk {
+    /// Whether nobody can be asked for anything more.
+    fn is_closed(&self) -> bool {
+        self.server.is_none_or(|server| server.spare() == 0)
+            && !self.peers.iter().any(|candidate| candidate.is_open())
+    }
+
+    pub(crate) fn note(&mut self, source: Source, blocks: u32) {
+        let outlook = match source {
+            Source::Server => self.server.as_mut(),
+            Source::Peer(peer) => {
+                let found = self.peers.iter_mut().find(|candidate| candidate.peer == peer);
+                found.map(|candidate| &mut candidate.outlook)
+            }
+        };
+        if let Some(outlook) = outlook {
+            outlook.outstanding = outlook.outstanding.saturating_add(blocks);
+        }
+    }
+}
+
+impl Candidate {
+    /// Whether it is worth asking: a quarter of its window is free, so that
+    /// requests come in runs.
+    fn is_open(&self) -> bool {
+        self.outlook.spare() >= (self.outlook.window / 4).max(1)
+    }
+}
+
+impl Listener {
+    /// Does whatever has become due, and asks for whatever can be asked.
+    pub(crate) fn plan(&mut self) {
+        self.timers.clear();
+        if self.play.as_ref().is_none_or(CurrentPlay::is_complete) {
+            return;
+        }
+        self.give_up_on_silent();
+        self.stop_push_if_covered();
+        self.overtake_late();
+        self.ask_for_wanted();
+        self.watch_blocked();
+        self.look_for_peers();
+    }
+
+    /// All sources that may be asked now.
+    pub(crate) fn desk(&self) -> Desk {
+        let now = self.now;
+        let server = self.outlook(Source::Server).filter(|_| self.server_usable(now));
+        let holders = self.play.iter().flat_map(|play| play.holders.keys());
+        let peers = holders.filter_map(|peer| {
+            let outlook = self.peer_outlook(now, *peer)?;
+            Some(Candidate { peer: *peer, outlook, tie: tie(self.salt, *peer) })
+        });
+        Desk { server, peers: peers.collect() }
+    }
+
+    pub(crate) fn server_usable(&self, now: Timestamp) -> bool {
+        self.server_up && self.server.pipe.blocked_until <= now
+    }
+
+    /// What is expected of a peer, if it holds the blob and may be asked now.
+    pub(crate) fn peer_outlook(&self, now: Timestamp, peer: NodeId) -> Option<Outlook> {
+        let holder = self.play.as_ref()?.holders.get(&peer)?;
+        let pipe = self.pipes.get(&peer)?;
+        let choked_until = self.mesh.neighbour(peer)?.choked_until();
+        let open = [holder.refused_until, pipe.blocked_until, choked_until];
+        if open.into_iter().any(|until| until > now) {
+            return None;
+        }
+        self.outlook(Source::Peer(peer))
+    }
+
+    pub(crate) fn outlook(&self, source: Source) -> Option<Outlook> {
+        let config = &self.config;
+        let (rtt, rate, outstanding, bounds) = match source {
+            Source::Server => {
+                let bounds = (config.server_window_least, config.server_window_most);
+                let server = &self.server;
+                (server.rtt, server.meter.rate(), server.pipe.outstanding, bounds)
+            }
+            Source::Peer(peer) => {
+                let bounds = (config.peer_window_least, config.peer_window_most);
+                let neighbour = self.mesh.neighbour(peer)?;
+                let outstanding = self.pipes.get(&peer)?.outstanding;
+                (neighbour.rtt(), neighbour.rate(), outstanding, bounds)
+            }
+        };
+        let window = window(rate, rtt, config.pipeline, bounds);
+        Some(Outlook { rtt, rate, outstanding, window })
+    }
+
+    /// How long a block takes from the server if asked now, with some slack.
+    pub(crate) fn server_fetch(&self, server: &Outlook) -> Duration {
+        server.arrival(self.now, 1).saturating_since(self.now) + self.config.slack + server.rtt / 2
+    }
+
+    fn ask_for_wanted(&mut self) {
+        let Some(play) = &self.play else { return };
+        let (playout, end) = (&play.playout, play.taken.block_count());
+        let (headers, needed) = (playout.header_blocks().min(end), playout.first_needed());
+        let mut desk = self.desk();
+        let mut steps = 0;
+        // What cannot be decoded without, what comes next, what was left out.
+        let parts = [(0, headers), (needed.max(headers), end), (headers, needed)];
+        for (mut at, end) in parts {
+            while let Some(block) = self.next_wanted(at, end) {
+                if desk.is_closed() || steps > self.config.scan {
+                    // Whoever delivers next makes room, and a new plan.
+                    return;
+                }
+                at = block + 1;
+                match self.choose(&desk, block, end) {
+                    Choice::Ask { source, run, reason } => {
+                        at = block + run;
+                        self.ask(source, BlockRange::new(block, at), reason);
+                        desk.note(source, run);
+                    }
+                    Choice::Wait(until) => {
+                        steps += 1;
+                        if let Some(until) = until.filter(|until| *until > self.now) {
+                            self.timers.set(Timer::Wanted, until);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn next_wanted(&self, from: u32, end: u32) -> Option<u32> {
+        let play = self.play.as_ref()?;
+        play.taken.first_missing(from).filter(|block| *block < end)
+    }
+
+    fn choose(&self, desk: &Desk, block: u32, end: u32) -> Choice {
+        let Some(play) = &self.play else { return Choice::Wait(None) };
+        let most = end - block;
+        if let Some(best) = self.best_peer(desk, play, block, true) {
+            let reason = match desk.server {
+                _ if play.at_leisure() => Reason::Leisure,
+                Some(_) => Reason::PeerInTime,
+                None => Reason::PeerOnly,
+            };
+            let run = self.peer_run(desk, play, best, block, most);
+            return Choice::Ask { source: Source::Peer(best.peer), run, reason };
+        }
+        // One that is in time but busy is waited for: it is free again sooner
+        // than the block becomes urgent.
+        if desk.peers.iter().any(|peer| self.may_bring(desk, play, peer, block)) {
+            let due = Some(play.playout.due(block)).filter(|due| *due != Timestamp::MAX);
+            let urgent = due.zip(desk.server.as_ref());
+            let urgent = urgent.map(|(due, server)| due.saturating_sub(self.server_fetch(server)));
+            return Choice::Wait(urgent);
+        }
+        let choice = self.choose_server(desk, play, block, most);
+        if let Choice::Ask { .. } = choice {
+            return choice;
+        }
+        // The server has no room or may not be asked yet. A peer that would
+        // just make it is asked; one that would not leaves it to the server.
+        let due = play.playout.due(block);
+        match self.best_peer(desk, play, block, false) {
+            Some(best) if best.outlook.arrival(self.now, 1) + self.config.slack <= due => {
+                let run = self.peer_run(desk, play, best, block, most);
+                let source = Source::Peer(best.peer);
+                Choice::Ask { source, run, reason: Reason::PeerOnly }
+            }
+            _ => choice,
+        }
+    }
+
+    /// Of the peers with room, the one expected soonest; with `in_time`, of
+    /// those that leave time to ask the server should they fail.
+    fn best_peer(
+        &self,
+        desk: &Desk,
+        play: &CurrentPlay,
+        block: u32,
+        in_time: bool,
+    ) -> Option<Candidate> {
+        let open = desk.peers.iter().filter(|candidate| {
+            candidate.is_open()
+                && match in_time {
+                    true => self.may_bring(desk, play, candidate, block),
+                    false => self.may_ask(desk, play, candidate, block),
+                }
+        });
+        open.min_by_key(|candidate| (candidate.outlook.arrival(self.now, 1), candidate.tie))
+            .copied()
+    }
+
+    /// Whether a peer may be asked for a block at all (B36). Without a server
+    /// there is nobody else to turn to, and it may be tried again.
+    fn may_ask(&self, desk: &Desk, play: &CurrentPlay, peer: &Candidate, block: u32) -> bool {
+        desk.server.is_none()
+            || !play.was_tried(block, peer.peer)
+                && !play.peers_exhausted(block, self.config.peers_per_block)
+    }
+
+    /// Whether a peer may be asked and is expected in time, so that the server
+    /// could still be asked should it fail.
+    fn may_bring(&self, desk: &Desk, play: &CurrentPlay, peer: &Candidate, block: u32) -> bool {
+        self.may_ask(desk, play, peer, block)
+            && self.is_in_time(desk, play, &peer.outlook, block, 1)
+    }
+
+    fn is_in_time(
+        &self,
+        desk: &Desk,
+        play: &CurrentPlay,
+        outlook: &Outlook,
+        block: u32,
+        nth: u32,
+    ) -> bool {
+        let Some(server) = &desk.server else { return true };
+        let arrival = outlook.arrival(self.now, nth) + self.config.slack;
+        arrival + self.server_fetch(server) <= play.playout.due(block)
+    }
+
+    /// How many blocks in a row a peer is asked for: what it has room for, but
+    /// no more than half its window, so that it always has two requests, and
+    /// others share the run.
+    fn peer_run(
+        &self,
+        desk: &Desk,
+        play: &CurrentPlay,
+        best: Candidate,
+        block: u32,
+        most: u32,
+    ) -> u32 {
+        let room = best.outlook.spare().min(best.outlook.window.div_ceil(2)).min(most);
+        let wanted = play.wanted_run(block, room.max(1));
+        let good = (1..wanted).take_while(|ahead| {
+            self.may_ask(desk, play, &best, block + ahead)
+                && self.is_in_time(desk, play, &best.outlook, block + ahead, ahead + 1)
+        });
+        1 + u32::try_from(good.count()).unwrap_or(0)
+    }
+
+    fn choose_server(&self, desk: &Desk, play: &CurrentPlay, block: u32, most: u32) -> Choice {
+        let Some(server) = &desk.server else { return Choice::Wait(None) };
+        let alone = desk.peers.is_empty();
+        let reason = match alone {
+            _ if play.at_leisure() => Reason::Leisure,
+            true => Reason::NoPeer,
+            false if play.peers_exhausted(block, self.config.peers_per_block) => Reason::PeersTried,
+            false => Reason::DueTooSoon,
+        };
+        let source = Source::Server;
+        if play.at_leisure() {
+            // Nothing waits for it: one short run at a time.
+            let run = play.wanted_run(block, self.config.leisure_run.min(most).max(1));
+            return match server.outstanding {
+                0 => Choice::Ask { source, run, reason },
+                _ => Choice::Wait(None),
+            };
+        }
+        let horizon = match alone {
+            true => self.config.server_ahead_alone_media,
+            false => self.config.server_ahead_with_peers_media,
+        };
+        let within = |block: u32| {
+            play.playout.due(block) != Timestamp::MAX
+                && play.playout.media_ahead(self.now, block) <= horizon
+        };
+        if !within(block) {
+            return Choice::Wait(self.enters(play, block, horizon));
+        }
+        let wanted = play.wanted_run(block, server.spare().min(most));
+        let run = (0..wanted).take_while(|ahead| {
+            let block = block + ahead;
+            within(block)
+                && (alone || !desk.peers.iter().any(|peer| self.may_bring(desk, play, peer, block)))
+        });
+        let run = u32::try_from(run.count()).unwrap_or(0);
+        // Far ahead, ask for several blocks at once rather than for each as it
+        // comes near enough.
+        let least = self.config.server_window_least.min(play.wanted_run(block, most.min(64)));
+        let near = play.playout.media_ahead(self.now, block) <= horizon / 2;
+        if run == 0 || (alone && !near && run < least) {
+            return Choice::Wait(self.enters(play, block + least.saturating_sub(1), horizon));
+        }
+        Choice::Ask { source, run, reason }
+    }
+
+    /// When a block will be no farther ahead than `horizon`; unknown while the
+    /// sink does not consume, and for what lies behind it.
+    fn enters(&self, play: &CurrentPlay, block: u32, horizon: Duration) -> Option<Timestamp> {
+        if !play.playout.is_running() || play.playout.due(block) == Timestamp::MAX {
+            return None;
+        }
+        let beyond = play.playout.media_ahead(self.now, block).saturating_sub(horizon);
+        Some(self.now + play.playout.wall(beyond) + Duration::from_millis(1))
+    }
+
+    /// Sources that may not be asked now make a new plan when they may.
+    fn watch_blocked(&mut self) {
+        let Some(play) = &self.play else { return };
+        let peers = play.holders.iter().filter_map(|(peer, holder)| {
+            let pipe = self.pipes.get(peer)?;
+            let choked_until = self.mesh.neighbour(*peer)?.choked_until();
+            Some(holder.refused_until.max(pipe.blocked_until).max(choked_until))
+        });
+        let server = self.server_up.then_some(self.server.pipe.blocked_until);
+        let next = peers.chain(server).filter(|until| *until > self.now).min();
+        if let Some(next) = next {
+            self.timers.set(Timer::Unblocked, next);
+        }
+    }
+
+    /// Asks for more peers if none is usable. The tracker is the server's.
+    fn look_for_peers(&mut self) {
+        let usable = !self.desk().peers.is_empty();
+        let (now, interval) = (self.now, self.config.find_peers_interval);
+        let Some(play) = &mut self.play else { return };
+        if usable || !self.server_up {
+            return;
+        }
+        if now >= play.find_peers_at {
+            play.find_peers_at = now + interval;
+            self.outputs.push_back(Output::FindPeers { play: play.id });
+        }
+        self.timers.set(Timer::FindPeers, play.find_peers_at);
+    }
+}
+
+/// A number for each pair of listener and peer (the finaliser of SplitMix64).
+fn tie(salt: u64, peer: NodeId) -> u64 {
+    let mut mixed = salt;
+    for chunk in peer.as_bytes().chunks_exact(8) {
+        let mut word = [0; 8];
+        word.copy_from_slice(chunk);
+        mixed ^= u64::from_le_bytes(word);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+    }
+    mixed
+}

@@ -1,0 +1,78 @@
+//! The audio side of Antiphon: what becomes of a music file at ingest, and of
+//! a rendition's bytes when it is played. No network, no store, no clock.
+//!
+//! Read [`Encoded`] and [`StreamDecoder`] first. [`encode_file`] makes an
+//! `Encoded` of every bitrate out of whatever a user has: decoded, brought to
+//! 44.1 kHz and to a common loudness, encoded, and laid out in pages so that
+//! sound starts early and decoding can begin exactly at every 10 s. A
+//! `StreamDecoder` takes its bytes as they arrive and yields samples that have
+//! an exact place in the track.
+//!
+//! Left to others: where files and blobs are kept, names and proofs of blobs,
+//! who gets keys, when to fetch what, and the pace of playing.
+//!
+//! ```
+//! use antiphon_media::{Bitrate, RenditionKey, StreamDecoder, apply_keystream, encode, synth};
+//!
+//! let music = synth::synthesise(7, 12);
+//! let encoded = encode(&music, Bitrate::Kbps160)?;
+//! assert_eq!(encoded.samples, 12 * 44_100);
+//!
+//! // The server keeps ciphertext, under a key that follows from the plaintext.
+//! let key = RenditionKey::derive(&[1; 32], &[2; 32]);
+//! let mut blob = encoded.bytes.clone();
+//! apply_keystream(&key, 0, &mut blob)?;
+//!
+//! // A listener decrypts and decodes block by block as they come.
+//! let mut decoder = StreamDecoder::new();
+//! let mut samples: u64 = 0;
+//! for (index, block) in blob.chunks_mut(16 * 1024).enumerate() {
+//!     apply_keystream(&key, index as u64 * 16 * 1024, block)?;
+//!     decoder.push(block);
+//!     while let Some(chunk) = decoder.next_chunk()? {
+//!         assert_eq!(chunk.first_sample, samples);
+//!         samples += chunk.samples.len() as u64 / 2;
+//!     }
+//! }
+//! decoder.finish()?;
+//! assert_eq!(samples, encoded.samples);
+//!
+//! // A seek begins at a segment, exact from its first sample on.
+//! let segment = encoded.segments[1];
+//! let headers = &encoded.bytes[..encoded.header_bytes as usize];
+//! let mut decoder = StreamDecoder::resume_at(headers, segment)?;
+//! decoder.push(&encoded.bytes[segment.offset as usize..]);
+//! assert_eq!(decoder.next_chunk()?.map(|chunk| chunk.first_sample), Some(segment.sample));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod cipher;
+mod decode;
+mod encode;
+mod ingest;
+mod layout;
+mod loudness;
+mod pcm;
+mod player;
+mod resample;
+mod sink;
+pub mod synth;
+mod tags;
+mod vorbis;
+
+pub use antiphon_types::{Bitrate, Segment};
+
+pub use cipher::{KeystreamError, RenditionKey, apply_keystream};
+pub use decode::{DecodeError, DecodeLimits, Pcm, decode_file};
+pub use encode::{EncodeError, Encoded, encode};
+pub use ingest::{EncodedTrack, IngestError, encode_file};
+pub use layout::LayoutError;
+pub use loudness::{
+    Loudness, LoudnessError, PEAK_CEILING_DBTP, SILENCE_LUFS, TARGET_LUFS, measure,
+};
+pub use pcm::{PcmHasher, extend_i16, to_i16};
+pub use player::{StreamDecoder, StreamError};
+pub use resample::{ResampleError, resampled_length, to_44100};
+pub use sink::{RawPcmWriter, Sink, WAV_HEADER_BYTES, WavWriter};
+pub use tags::{Cover, MAX_COVER_BYTES, MAX_TEXT_BYTES, Tags, read as read_tags};
+pub use vorbis::{DecodedChunk, PageError, VorbisError};
