@@ -206,6 +206,19 @@ impl Listener {
         self.land(block, transfer);
     }
 
+    /// A block that was held turns out to be damaged or gone: it is wanted
+    /// again.
+    pub fn handle_lost(&mut self, now: Timestamp, id: PlayId, block: u32) {
+        self.wake(now);
+        let now = self.now;
+        if let Some(play) = self.current(id)
+            && play.playout.handle_lost(now, block)
+            && !play.flights.contains_key(&block)
+        {
+            play.taken.remove(block);
+        }
+    }
+
     /// The source will not send what is still missing of a transfer.
     ///
     /// For the push say [`Listener::handle_push_ended`] instead.

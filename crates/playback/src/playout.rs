@@ -109,6 +109,20 @@ impl Playout {
         new
     }
 
+    /// A block that was there has gone: damaged on the disk, or deleted. False
+    /// if it was not there.
+    pub fn handle_lost(&mut self, now: Timestamp, block: u32) -> bool {
+        self.advance(now);
+        let was_there = self.held.remove(block);
+        if was_there {
+            self.frontier = self.frontier.min(block.max(self.first_needed()));
+            if self.held.contains(self.frontier) {
+                self.frontier = self.first_missing_from(self.frontier);
+            }
+        }
+        was_there
+    }
+
     /// The sink reports that `sample` is the next it will consume, and whether
     /// it is consuming. Until the next report the position is extrapolated.
     pub fn handle_position(&mut self, now: Timestamp, sample: u64, running: bool) {

@@ -1,0 +1,115 @@
+//! A sound device that makes no sound: it consumes samples in real time, or
+//! some times faster, and knows when it ran dry.
+
+use std::time::{Duration, Instant};
+
+use antiphon_types::SAMPLE_RATE;
+
+/// How much a device holds before it makes the writer wait, in wall time:
+/// what sound servers commonly hold.
+const BUFFER: Duration = Duration::from_millis(200);
+
+/// A virtual device. Time is an argument.
+#[derive(Debug)]
+pub(crate) struct VirtualDevice {
+    samples_per_second: f64,
+    /// When it would have begun, had it never run dry.
+    origin: Option<Instant>,
+    written: u64,
+    stalls: u32,
+    stalled: Duration,
+}
+
+impl VirtualDevice {
+    /// Consumes `speed` times as fast as music is heard.
+    pub(crate) fn new(speed: f64) -> Self {
+        Self {
+            samples_per_second: f64::from(SAMPLE_RATE) * speed,
+            origin: None,
+            written: 0,
+            stalls: 0,
+            stalled: Duration::ZERO,
+        }
+    }
+
+    /// Takes samples (of each channel). What comes after the device ran dry
+    /// counts as a stall and moves everything after it.
+    pub(crate) fn write(&mut self, samples: u64, now: Instant) {
+        match self.dry_at() {
+            None => self.origin = Some(now),
+            Some(dry) => {
+                let late = now.saturating_duration_since(dry);
+                if !late.is_zero() {
+                    self.stalls += 1;
+                    self.stalled += late;
+                    self.origin = self.origin.map(|origin| origin + late);
+                }
+            }
+        }
+        self.written += samples;
+    }
+
+    /// When it has room again; the writer waits until then.
+    pub(crate) fn writable_at(&self) -> Option<Instant> {
+        self.dry_at().and_then(|dry| dry.checked_sub(BUFFER))
+    }
+
+    /// When it will have played all that was written; `None` before the first.
+    pub(crate) fn dry_at(&self) -> Option<Instant> {
+        self.origin.map(|origin| origin + self.time_for(self.written))
+    }
+
+    /// Samples (of each channel) heard so far.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "seconds times a rate, never negative, capped by what was written"
+    )]
+    pub(crate) fn heard(&self, now: Instant) -> u64 {
+        let Some(origin) = self.origin else { return 0 };
+        let elapsed = now.saturating_duration_since(origin).as_secs_f64();
+        ((elapsed * self.samples_per_second) as u64).min(self.written)
+    }
+
+    /// How often it ran dry, and for how long in all.
+    pub(crate) fn stalls(&self) -> (u32, Duration) {
+        (self.stalls, self.stalled)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "2^53 samples are 6,000 years")]
+    fn time_for(&self, samples: u64) -> Duration {
+        Duration::from_secs_f64(samples as f64 / self.samples_per_second)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = SAMPLE_RATE as u64;
+
+    #[test]
+    fn it_consumes_as_fast_as_told() {
+        let start = Instant::now();
+        let mut device = VirtualDevice::new(4.0);
+        device.write(8 * SECOND, start);
+        assert_eq!(device.heard(start + Duration::from_secs(1)), 4 * SECOND);
+        assert_eq!(device.heard(start + Duration::from_secs(9)), 8 * SECOND);
+        assert_eq!(device.dry_at(), Some(start + Duration::from_secs(2)));
+        assert_eq!(device.writable_at(), Some(start + Duration::from_millis(1_800)));
+    }
+
+    #[test]
+    fn running_dry_is_a_stall_and_delays_the_rest() {
+        let start = Instant::now();
+        let mut device = VirtualDevice::new(1.0);
+        device.write(SECOND, start);
+        device.write(SECOND, start + Duration::from_millis(900));
+        assert_eq!(device.stalls(), (0, Duration::ZERO));
+        device.write(SECOND, start + Duration::from_millis(2_500));
+        assert_eq!(device.stalls(), (1, Duration::from_millis(500)));
+        assert_eq!(device.heard(start + Duration::from_millis(2_500)), 2 * SECOND);
+        assert_eq!(device.dry_at(), Some(start + Duration::from_millis(3_500)));
+    }
+}

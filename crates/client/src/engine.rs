@@ -1,0 +1,336 @@
+//! A listener's node, as a library: start it, ask it to play.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use antiphon_listener::{Config, Listener, Source};
+use antiphon_net::identity::NodeSecret;
+use antiphon_net::{Acceptor, AcceptorLimits, Clock, ServerLink};
+use antiphon_store::Store;
+use antiphon_types::{Bitrate, TrackId};
+use antiphon_wire::proto::{reply, request};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::faults::Faults;
+use crate::library::Library;
+use crate::node::{Inboxes, Node};
+use crate::peers::Neighbourhood;
+use crate::player::SinkKind;
+use crate::record::{BytesBySource, PlayRecord, Records};
+use crate::session::{Identity, RequestError, Session};
+use crate::settings::DataDir;
+
+/// What an engine needs to know.
+pub struct EngineConfig {
+    /// The listener's folder.
+    pub data: DataDir,
+    /// The server.
+    pub link: ServerLink,
+    /// The shared secret, to log in with; otherwise empty.
+    pub join_secret: String,
+    /// Whether music comes from and goes to other listeners.
+    pub sharing: bool,
+    /// Where other listeners may connect.
+    pub listen: SocketAddr,
+    /// How much the cache may hold; `None` for a tenth of the free disk.
+    pub cache_bytes: Option<u64>,
+    /// Misbehaviour on purpose.
+    pub faults: Faults,
+}
+
+/// Why an engine cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The listener's folder cannot be used.
+    #[error(transparent)]
+    Settings(#[from] crate::settings::SettingsError),
+    /// The cache cannot be used.
+    #[error("{0}")]
+    Cache(#[from] antiphon_store::OpenError),
+    /// A file or folder cannot be used.
+    #[error("cannot use {path}: {source}", path = path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Other listeners cannot connect.
+    #[error("cannot listen on {address}: {source}; name another address with --listen")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// Why a track was not heard.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlayError {
+    /// The server refused.
+    #[error("the server refused: {0}")]
+    Refused(String),
+    /// The server's answer makes no sense.
+    #[error("the server's answer makes no sense: {0}")]
+    Nonsense(String),
+    /// The cache cannot take it.
+    #[error("the cache cannot be used: {0}")]
+    Cache(String),
+    /// It cannot be decoded, or the sink failed.
+    #[error("it cannot be played: {0}")]
+    Sound(String),
+    /// The engine has ended.
+    #[error("the program is ending")]
+    Ended,
+}
+
+/// Which rendition to play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BitrateChoice {
+    /// What suits.
+    Auto,
+    /// This one.
+    Fixed(Bitrate),
+}
+
+/// A source with requests under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceShare {
+    /// Which.
+    pub source: Source,
+    /// Blocks on their way.
+    pub outstanding: u32,
+}
+
+/// What is playing, for display.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlayStatus {
+    /// The track.
+    pub track: Option<TrackId>,
+    /// "Artist – Title"; empty until known.
+    pub name: String,
+    /// The rendition.
+    pub bitrate: Bitrate,
+    /// How much was heard.
+    pub position: Duration,
+    /// How much there is; zero until known.
+    pub length: Duration,
+    /// How much music is there beyond the position, without a gap.
+    pub buffered: Duration,
+    /// Where its bytes came from so far.
+    pub bytes: BytesBySource,
+    /// How many it has; 0 until known.
+    pub total_bytes: u64,
+    /// Links to other listeners.
+    pub peers: usize,
+    /// Whether the session with the server stands.
+    pub server: bool,
+    /// Whether the music has stopped for want of data.
+    pub stalled: bool,
+    /// Sources with requests under way.
+    pub sources: Vec<SourceShare>,
+    /// What the music waits for, if it waits.
+    pub waiting: Option<String>,
+}
+
+impl Default for PlayStatus {
+    fn default() -> Self {
+        Self {
+            track: None,
+            name: String::new(),
+            bitrate: Bitrate::Kbps160,
+            position: Duration::ZERO,
+            length: Duration::ZERO,
+            buffered: Duration::ZERO,
+            bytes: BytesBySource::default(),
+            total_bytes: 0,
+            peers: 0,
+            server: false,
+            stalled: false,
+            sources: Vec::new(),
+            waiting: None,
+        }
+    }
+}
+
+/// What is to be played, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlayOptions {
+    /// Which rendition.
+    pub bitrate: BitrateChoice,
+    /// Where the music goes.
+    pub sink: SinkKind,
+    /// How many times faster than real time the sink consumes, 1 to 1000.
+    pub speed: f64,
+}
+
+/// A play under way.
+pub struct Playing {
+    /// What is playing; changes as it goes.
+    pub status: watch::Receiver<PlayStatus>,
+    done: oneshot::Receiver<Result<PlayRecord, PlayError>>,
+}
+
+impl Playing {
+    /// Waits for the end.
+    pub async fn finished(&mut self) -> Result<PlayRecord, PlayError> {
+        (&mut self.done).await.unwrap_or(Err(PlayError::Ended))
+    }
+}
+
+pub(crate) struct PlayRequest {
+    pub(crate) track: TrackId,
+    pub(crate) bitrate: BitrateChoice,
+    pub(crate) sink: SinkKind,
+    pub(crate) speed: f64,
+    pub(crate) clicked: Instant,
+    pub(crate) status: watch::Sender<PlayStatus>,
+    pub(crate) done: Option<oneshot::Sender<Result<PlayRecord, PlayError>>>,
+}
+
+pub(crate) enum Command {
+    Play(Box<PlayRequest>),
+    Stop,
+    Ask { kind: request::Kind, answer: oneshot::Sender<Result<reply::Kind, RequestError>> },
+    Flush { done: oneshot::Sender<Result<(), String>> },
+}
+
+/// A listener's node at work. It ends when the last clone is gone.
+#[derive(Clone)]
+pub struct Engine {
+    commands: mpsc::Sender<Command>,
+}
+
+impl Engine {
+    /// Opens the listener's folder, connects to the server, and listens for
+    /// other listeners if sharing is on. Does not wait for the server.
+    pub async fn start(config: EngineConfig) -> Result<Self, StartError> {
+        let device = config.data.device_key()?;
+        let store_config =
+            antiphon_store::Config { budget_bytes: config.cache_bytes, ..Default::default() };
+        let store = Store::open(&config.data.path("cache"), store_config)?;
+        let library_path = config.data.path("library");
+        let library = Library::open(library_path.clone(), config.link.node, &device)
+            .map_err(|source| StartError::Io { path: library_path, source })?;
+        let lines = config.data.path("events.jsonl");
+        let records = Records::open(lines.clone(), config.data.path("unreported"))
+            .map_err(|source| StartError::Io { path: lines, source })?;
+        let peer = NodeSecret::generate(&mut rand::rng());
+        let acceptor = match config.sharing {
+            true => Some(listen(config.listen, &peer, &config.link).await?),
+            false => None,
+        };
+
+        let (session_events, session_inbox) = mpsc::channel(64);
+        let identity = Identity {
+            device,
+            peer: peer.clone(),
+            join_secret: config.join_secret,
+            sharing: config.sharing,
+            listen_port: acceptor.as_ref().map_or(0, |acceptor| acceptor.local_address().port()),
+            link: config.link.clone(),
+        };
+        let session = Session::start(identity, session_events).await;
+        let (events, events_inbox) = mpsc::unbounded_channel();
+        let uploads_paused = Arc::new(AtomicBool::new(false));
+        let neighbourhood = Neighbourhood {
+            service: config.link.node,
+            secret: peer,
+            session: session.clone(),
+            store: store.clone(),
+            events: events.clone(),
+            uploads_paused: Arc::clone(&uploads_paused),
+            faults: config.faults,
+        };
+        let accepting =
+            acceptor.map(|acceptor| tokio::spawn(neighbourhood.clone().accept(acceptor)));
+
+        let clock = Clock::start();
+        let node = Node {
+            clock,
+            listener: Listener::new(Config::default(), rand::random(), clock.now()),
+            session,
+            store,
+            library: Arc::new(library),
+            records,
+            neighbourhood,
+            sharing: config.sharing,
+            events,
+            play: None,
+            next_play: 1,
+            server_up: false,
+            refused: None,
+            peers: Default::default(),
+            dialling: Default::default(),
+            introductions: Default::default(),
+            transfers: Default::default(),
+            uploads: Default::default(),
+            uploads_paused,
+            reporting: false,
+        };
+        let (commands, commands_inbox) = mpsc::channel(16);
+        let inboxes =
+            Inboxes { commands: commands_inbox, session: session_inbox, events: events_inbox };
+        tokio::spawn(async move {
+            node.run(inboxes).await;
+            if let Some(accepting) = accepting {
+                accepting.abort();
+            }
+        });
+        Ok(Self { commands })
+    }
+
+    /// Plays a track; one that is playing ends. The click is now.
+    pub async fn play(&self, track: TrackId, options: PlayOptions) -> Result<Playing, PlayError> {
+        let clicked = Instant::now();
+        let (status, shown) = watch::channel(PlayStatus::default());
+        let (done, finished) = oneshot::channel();
+        let request = PlayRequest {
+            track,
+            bitrate: options.bitrate,
+            sink: options.sink,
+            speed: options.speed.clamp(1.0, 1000.0),
+            clicked,
+            status,
+            done: Some(done),
+        };
+        let sent = self.commands.send(Command::Play(Box::new(request))).await;
+        sent.map_err(|_| PlayError::Ended)?;
+        Ok(Playing { status: shown, done: finished })
+    }
+
+    /// Ends what is playing.
+    pub async fn stop(&self) {
+        let _ = self.commands.send(Command::Stop).await;
+    }
+
+    /// Makes a request to the server, now.
+    pub async fn ask(&self, kind: request::Kind) -> Result<reply::Kind, RequestError> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.commands.send(Command::Ask { kind, answer }).await;
+        sent.map_err(|_| RequestError::Offline)?;
+        answered.await.unwrap_or(Err(RequestError::Offline))
+    }
+
+    /// Makes the cache durable.
+    pub async fn flush(&self) -> Result<(), String> {
+        let (done, finished) = oneshot::channel();
+        let ended = || "the program is ending".to_owned();
+        self.commands.send(Command::Flush { done }).await.map_err(|_| ended())?;
+        finished.await.unwrap_or(Err(ended()))
+    }
+}
+
+async fn listen(
+    address: SocketAddr,
+    peer: &NodeSecret,
+    link: &ServerLink,
+) -> Result<Acceptor, StartError> {
+    Acceptor::bind(address, peer.clone(), link.node, AcceptorLimits::default())
+        .await
+        .map_err(|source| StartError::Listen { address, source })
+}

@@ -1,0 +1,42 @@
+//! A listener's engine, and the command `antiphon` around it.
+//!
+//! Read [`Engine`] and [`PlayOptions`] first: an engine keeps the session with
+//! the server, the links to other listeners and the cache; asked to play a
+//! track, it fetches what is missing from whoever gives it soonest, and hands
+//! sound to a sink as soon as the first packet can be decoded.
+//!
+//! What it decides, it decides in the `listener` core; here are the sockets,
+//! the disk, the threads and the clock.
+
+#![allow(clippy::print_stdout, reason = "the binary's commands speak on standard output")]
+
+pub mod cli;
+mod device;
+mod engine;
+mod faults;
+mod gate;
+mod library;
+mod node;
+mod peers;
+mod play;
+mod player;
+mod record;
+mod session;
+mod settings;
+mod transfer;
+
+pub use engine::{
+    BitrateChoice, Engine, EngineConfig, PlayError, PlayOptions, PlayStatus, Playing, SourceShare,
+    StartError,
+};
+pub use faults::Faults;
+pub use library::{KnownTrack, Library, TrackError};
+pub use player::SinkKind;
+pub use record::{BytesBySource, Event, PlayRecord, Records, Reported};
+pub use session::RequestError;
+pub use settings::{DataDir, Peers, Settings, SettingsError};
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,532 @@
+//! The node of one listener: one loop that drives the [`Listener`] core and
+//! carries out what it decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use antiphon_listener::{Listener, Output, PlayId, Refused, Source, TransferId, WaitingFor};
+use antiphon_mesh::Grant;
+use antiphon_net::{Clock, Connection, sleep_until};
+use antiphon_store::Store;
+use antiphon_types::{BlobId, BlockRange, Class, NodeId};
+use antiphon_wire::proto::{self, reply, request};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use crate::engine::{Command, PlayError, PlayRequest};
+use crate::library::Library;
+use crate::peers::{Neighbourhood, blocks_request, request_blocks};
+use crate::play::{Answer, CurrentPlay, Stage};
+use crate::player::PlayerEvent;
+use crate::record::{self, Records};
+use crate::session::{Session, SessionEvent};
+use crate::transfer::Transfer;
+
+/// How often the display is brought up to date.
+const STATUS_INTERVAL: Duration = Duration::from_millis(100);
+/// How often one peer may be asked for through the server.
+const INTRODUCTION_INTERVAL: Duration = Duration::from_secs(10);
+/// Peers remembered as asked for; they come from the server, but anyway.
+const MAX_INTRODUCTIONS: usize = 256;
+
+/// Everything that can wake the loop.
+pub(crate) enum Event {
+    /// A link to a peer stands.
+    PeerLinked { connection: Connection, rtt: Duration, dialled: bool },
+    /// A link to a peer ended.
+    PeerLost { connection: Connection },
+    /// A peer could not be reached.
+    DialFailed { node: NodeId },
+    /// A block came, was verified and stored.
+    Block {
+        play: PlayId,
+        source: Source,
+        transfer: TransferId,
+        block: u32,
+        bytes: u32,
+        new: bool,
+        first_byte: Option<Instant>,
+    },
+    /// A block came that does not verify.
+    BadBlock { play: PlayId, source: Source, transfer: TransferId, block: u32 },
+    /// A request will not be answered in full.
+    Refused { transfer: TransferId, reason: Refused },
+    /// The server's push ended.
+    PushEnded { play: PlayId },
+    /// The cache cannot take blocks.
+    StoreFailed { play: PlayId, reason: String },
+    /// The server answered a play, or did not.
+    Answered { play: PlayId, answer: Answer },
+    /// The player thread tells something.
+    Player { play: PlayId, event: PlayerEvent },
+    /// The tracker answered.
+    PeersFound { play: PlayId, peers: Vec<proto::Peer> },
+    /// A peer asks for an upload slot.
+    UploadAsked {
+        peer: NodeId,
+        class: Class,
+        answer: oneshot::Sender<(Grant, oneshot::Receiver<Duration>)>,
+    },
+    /// An upload that was granted has ended.
+    UploadEnded { peer: NodeId },
+    /// Plays were told to the server: it has acknowledged them, or not.
+    Reported { acknowledged: bool },
+}
+
+/// The loop's state.
+pub(crate) struct Node {
+    pub(crate) clock: Clock,
+    pub(crate) listener: Listener,
+    pub(crate) session: Session,
+    pub(crate) store: Store,
+    pub(crate) library: Arc<Library>,
+    pub(crate) records: Records,
+    pub(crate) neighbourhood: Neighbourhood,
+    /// Whether other listeners are used and served.
+    pub(crate) sharing: bool,
+    pub(crate) events: mpsc::UnboundedSender<Event>,
+    pub(crate) play: Option<CurrentPlay>,
+    pub(crate) next_play: u64,
+    pub(crate) server_up: bool,
+    pub(crate) refused: Option<proto::Refused>,
+    pub(crate) peers: BTreeMap<NodeId, Connection>,
+    pub(crate) dialling: BTreeSet<NodeId>,
+    pub(crate) introductions: BTreeMap<NodeId, Instant>,
+    pub(crate) transfers: BTreeMap<TransferId, AbortHandle>,
+    pub(crate) uploads: BTreeMap<NodeId, Vec<oneshot::Sender<Duration>>>,
+    pub(crate) uploads_paused: Arc<AtomicBool>,
+    pub(crate) reporting: bool,
+}
+
+/// The inboxes of the loop.
+pub(crate) struct Inboxes {
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) session: mpsc::Receiver<SessionEvent>,
+    pub(crate) events: mpsc::UnboundedReceiver<Event>,
+}
+
+impl Node {
+    /// Runs until the last handle of the engine is gone.
+    pub(crate) async fn run(mut self, mut inboxes: Inboxes) {
+        let mut status = tokio::time::interval(STATUS_INTERVAL);
+        status.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            self.carry_out();
+            let timeout = self.listener.poll_timeout();
+            tokio::select! {
+                biased;
+                Some(event) = inboxes.events.recv() => self.handle(event),
+                Some(event) = inboxes.session.recv() => self.handle_session(event),
+                command = inboxes.commands.recv() => match command {
+                    Some(command) => self.obey(command),
+                    None => break,
+                },
+                () = sleep_until(&self.clock, timeout) => {
+                    self.listener.handle_timeout(self.clock.now());
+                }
+                _ = status.tick() => self.show(),
+            }
+        }
+        self.stop_play(false);
+        let store = self.store.clone();
+        let flushed = tokio::task::spawn_blocking(move || store.flush()).await;
+        if let Ok(Err(error)) = flushed {
+            tracing::warn!("the cache was not made durable: {error}");
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Play(request) => self.start_play(*request),
+            Command::Stop => self.stop_play(false),
+            Command::Ask { kind, answer } => {
+                let session = self.session.clone();
+                tokio::spawn(async move {
+                    let _ = answer.send(session.ask(kind).await);
+                });
+            }
+            Command::Flush { done } => {
+                let store = self.store.clone();
+                tokio::task::spawn_blocking(move || {
+                    let _ = done.send(store.flush().map_err(|error| error.to_string()));
+                });
+            }
+        }
+    }
+
+    fn handle_session(&mut self, event: SessionEvent) {
+        let now = self.clock.now();
+        match event {
+            SessionEvent::Up { service, rtt } => {
+                tracing::debug!(service, ?rtt, "session stands");
+                self.server_up = true;
+                self.refused = None;
+                self.records.add(&record::Event::ServerUp);
+                self.listener.handle_server_up(now, rtt);
+                self.announce_all();
+                self.report_plays();
+                self.ask_again();
+            }
+            SessionEvent::Down { reason } => {
+                tracing::debug!("session is down: {reason}");
+                if std::mem::take(&mut self.server_up) {
+                    self.records.add(&record::Event::ServerDown { reason });
+                    self.listener.handle_server_down(now);
+                }
+            }
+            SessionEvent::Refused(refused) => {
+                if let Some(play) = &self.play
+                    && matches!(play.stage, Stage::Asking | Stage::WaitingForServer)
+                {
+                    self.fail_play(PlayError::Refused(refused.to_string()));
+                }
+                self.refused = Some(refused);
+            }
+            SessionEvent::Introduction(peer) => {
+                if self.sharing {
+                    self.meet(&peer);
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.clock.now();
+        match event {
+            Event::PeerLinked { connection, rtt, dialled } => {
+                self.handle_linked(connection, rtt, dialled);
+            }
+            Event::PeerLost { connection } => self.handle_lost(&connection),
+            Event::DialFailed { node } => {
+                self.dialling.remove(&node);
+                self.ask_for_introduction(node);
+            }
+            Event::Block { play, source, transfer, block, bytes, new, first_byte } => {
+                if let Some(current) = self.play.as_mut().filter(|current| current.id == play) {
+                    current.count_block(source, bytes, new, first_byte);
+                }
+                self.listener.handle_block(now, play, source, transfer, block, bytes);
+                if self.listener.current_play() == Some(play) && self.listener.missing_blocks() == 0
+                {
+                    self.track_completed();
+                }
+            }
+            Event::BadBlock { play, source, transfer, block } => {
+                self.handle_bad_block(play, source, transfer, block);
+            }
+            Event::Refused { transfer, reason } => {
+                self.transfers.remove(&transfer);
+                self.listener.handle_refused(now, transfer, reason);
+            }
+            Event::PushEnded { play } => self.listener.handle_push_ended(now, play),
+            Event::StoreFailed { play, reason } => {
+                if self.play.as_ref().is_some_and(|current| current.id == play) {
+                    self.fail_play(PlayError::Cache(reason));
+                }
+            }
+            Event::Answered { play, answer } => {
+                if self.play.as_ref().is_some_and(|current| current.id == play) {
+                    self.handle_answer(answer);
+                }
+            }
+            Event::Player { play, event } => {
+                if self.play.as_ref().is_some_and(|current| current.id == play) {
+                    self.handle_player(play, event);
+                }
+            }
+            Event::PeersFound { play, peers } => {
+                if self.play.as_ref().is_some_and(|current| current.id == play) {
+                    self.meet_holders(&peers);
+                }
+            }
+            Event::UploadAsked { peer, class, answer } => {
+                let grant = self.listener.request_upload(now, peer, class);
+                let (cut, cutting) = oneshot::channel();
+                if grant == Grant::Served {
+                    let cuts = self.uploads.entry(peer).or_default();
+                    cuts.retain(|cut| !cut.is_closed());
+                    cuts.push(cut);
+                }
+                if answer.send((grant, cutting)).is_err() && grant == Grant::Served {
+                    self.listener.handle_upload_ended(now, peer);
+                }
+            }
+            Event::UploadEnded { peer } => {
+                self.listener.handle_upload_ended(now, peer);
+                if let Some(cuts) = self.uploads.get_mut(&peer) {
+                    cuts.retain(|cut| !cut.is_closed());
+                    if cuts.is_empty() {
+                        self.uploads.remove(&peer);
+                    }
+                }
+            }
+            Event::Reported { acknowledged } => {
+                self.reporting = false;
+                // What was not acknowledged is told again with the next play
+                // or session.
+                if acknowledged {
+                    self.report_plays();
+                }
+            }
+        }
+    }
+
+    /// Does what the listener core has decided.
+    fn carry_out(&mut self) {
+        while let Some(output) = self.listener.poll_output(self.clock.now()) {
+            match output {
+                Output::Fetch { transfer, play, source, blocks, class } => {
+                    self.fetch(transfer, play, source, blocks, class);
+                }
+                Output::Cancel { transfer, .. } => {
+                    if let Some(task) = self.transfers.remove(&transfer) {
+                        task.abort();
+                    }
+                }
+                Output::CancelPush { play } => {
+                    if let Some(current) = self.play.as_mut().filter(|current| current.id == play) {
+                        current.cancel_push();
+                    }
+                }
+                Output::FindPeers { play } => self.find_peers(play),
+                Output::DropPeer { peer, reason } => {
+                    tracing::info!(?peer, ?reason, "peer dropped");
+                    if let Some(connection) = self.peers.get(&peer) {
+                        connection.close("no longer a neighbour");
+                    }
+                }
+                Output::CutUpload { peer, retry_after } => {
+                    for cut in self.uploads.remove(&peer).unwrap_or_default() {
+                        let _ = cut.send(retry_after);
+                    }
+                }
+            }
+        }
+        let paused = self.listener.uploads_paused(self.clock.now());
+        self.uploads_paused.store(paused, Ordering::Relaxed);
+        self.transfers.retain(|_, task| !task.is_finished());
+    }
+
+    fn fetch(
+        &mut self,
+        id: TransferId,
+        play: PlayId,
+        source: Source,
+        blocks: BlockRange,
+        class: Class,
+    ) {
+        let Some(current) = self.play.as_ref().filter(|current| current.id == play) else { return };
+        let Some(to) = current.destination(&self.store, &self.events) else { return };
+        let blob = to.blob;
+        let transfer = Transfer { id, source, blocks, to };
+        let task = match source {
+            Source::Server => {
+                let session = self.session.clone();
+                let kind = request::Kind::Blocks(blocks_request(blob, blocks, class));
+                tokio::spawn(async move {
+                    let stream = session.request(class, kind).await;
+                    transfer.run(stream).await;
+                })
+            }
+            Source::Peer(peer) => {
+                let connection = self.peers.get(&peer).cloned();
+                tokio::spawn(async move {
+                    let stream = match connection {
+                        Some(connection) => request_blocks(&connection, blob, blocks, class)
+                            .await
+                            .map_err(crate::session::RequestError::from),
+                        None => Err(crate::session::RequestError::Offline),
+                    };
+                    transfer.run(stream).await;
+                })
+            }
+        };
+        self.transfers.insert(id, task.abort_handle());
+    }
+
+    fn handle_bad_block(&mut self, play: PlayId, source: Source, transfer: TransferId, block: u32) {
+        self.transfers.remove(&transfer);
+        let blob = self.play.as_mut().filter(|current| current.id == play).and_then(|current| {
+            current.record.bad_blocks += 1;
+            current.rendition.as_ref().map(antiphon_types::Rendition::blob)
+        });
+        match (source, blob) {
+            (Source::Peer(peer), Some(blob)) => {
+                tracing::warn!(?peer, block, "a block does not verify");
+                self.session.report_bad_peer(&peer, &blob, block);
+                self.records.add(&record::Event::BadBlock {
+                    peer: peer.to_string(),
+                    blob: blob.to_string(),
+                    block,
+                });
+            }
+            _ => tracing::warn!(?source, block, "a block does not verify"),
+        }
+        self.listener.handle_bad_block(self.clock.now(), play, source, transfer, block);
+    }
+
+    // Peers.
+
+    fn handle_linked(&mut self, connection: Connection, rtt: Duration, dialled: bool) {
+        let (now, node) = (self.clock.now(), connection.remote());
+        self.dialling.remove(&node);
+        if !self.sharing || self.listener.mesh().banned_until(now, node).is_some() {
+            return connection.close("not wanted");
+        }
+        if let Some(other) = self.peers.get(&node).filter(|other| other.is_open()) {
+            // Both sides connected at once: both keep the link that the
+            // smaller key dialled, so that they keep the same one.
+            let ours_is_smaller = self.neighbourhood.secret.node_id() < node;
+            if dialled != ours_is_smaller {
+                return connection.close("there is another link");
+            }
+            other.close("there is another link");
+        }
+        self.records.add(&record::Event::PeerUp { peer: node.to_string(), dialled });
+        self.peers.insert(node, connection);
+        self.listener.handle_peer_up(now, node, rtt);
+    }
+
+    fn handle_lost(&mut self, connection: &Connection) {
+        let node = connection.remote();
+        if self.peers.get(&node).is_some_and(|current| current.is_same(connection)) {
+            self.peers.remove(&node);
+            self.records.add(&record::Event::PeerDown { peer: node.to_string() });
+            self.listener.handle_peer_down(self.clock.now(), node);
+        }
+    }
+
+    /// Connects to a peer unless there is a link, or will be.
+    fn meet(&mut self, peer: &proto::Peer) {
+        let Some(node) = NodeId::from_slice(&peer.peer_key) else { return };
+        let banned = self.listener.mesh().banned_until(self.clock.now(), node).is_some();
+        if banned
+            || node == self.neighbourhood.secret.node_id()
+            || self.peers.contains_key(&node)
+            || !self.dialling.insert(node)
+        {
+            return;
+        }
+        tokio::spawn(self.neighbourhood.clone().dial(node, peer.addresses.clone()));
+    }
+
+    /// Peers that hold what is playing: to be used, and connected to.
+    pub(crate) fn meet_holders(&mut self, peers: &[proto::Peer]) {
+        if !self.sharing {
+            return;
+        }
+        let Some(play) = self.play.as_ref().map(|play| play.id) else { return };
+        let nodes: Vec<NodeId> =
+            peers.iter().filter_map(|peer| NodeId::from_slice(&peer.peer_key)).collect();
+        self.listener.handle_holders(self.clock.now(), play, &nodes);
+        for peer in peers {
+            self.meet(peer);
+        }
+    }
+
+    fn ask_for_introduction(&mut self, node: NodeId) {
+        let now = Instant::now();
+        self.introductions.retain(|_, asked| asked.elapsed() < INTRODUCTION_INTERVAL);
+        if self.introductions.len() < MAX_INTRODUCTIONS && !self.introductions.contains_key(&node) {
+            self.introductions.insert(node, now);
+            self.session.ask_for_introduction(&node);
+        }
+    }
+
+    fn find_peers(&mut self, play: PlayId) {
+        let blob = self.play.as_ref().and_then(|current| current.rendition.as_ref());
+        let Some(blob) = blob.map(antiphon_types::Rendition::blob) else { return };
+        if !self.sharing {
+            return;
+        }
+        let (session, events) = (self.session.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let find = proto::FindPeers { blob: Bytes::copy_from_slice(blob.as_bytes()) };
+            if let Ok(reply::Kind::Peers(found)) = session.ask(request::Kind::FindPeers(find)).await
+            {
+                let _ = events.send(Event::PeersFound { play, peers: found.peers });
+            }
+        });
+    }
+
+    // The server.
+
+    /// Tells the tracker what is held whole.
+    fn announce_all(&self) {
+        if !self.sharing {
+            return;
+        }
+        let whole: Vec<BlobId> = self
+            .store
+            .list()
+            .into_iter()
+            .filter(|entry| entry.complete)
+            .map(|entry| entry.blob)
+            .collect();
+        self.session.announce(&whole);
+    }
+
+    fn track_completed(&mut self) {
+        let Some(rendition) = self.play.as_ref().and_then(|play| play.rendition.as_ref()) else {
+            return;
+        };
+        if self.sharing {
+            self.session.announce(&[rendition.blob()]);
+        }
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = store.flush() {
+                tracing::warn!("the cache was not made durable: {error}");
+            }
+        });
+    }
+
+    /// Tells the server of plays it has not acknowledged.
+    pub(crate) fn report_plays(&mut self) {
+        if self.reporting || !self.server_up {
+            return;
+        }
+        let (plays, reported) = self.records.unreported();
+        if plays.is_empty() {
+            return;
+        }
+        self.reporting = true;
+        let (session, events) = (self.session.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let report = request::Kind::ReportPlays(proto::ReportPlays { plays });
+            let acknowledged =
+                matches!(session.ask(report).await, Ok(reply::Kind::PlaysReported(_)));
+            if acknowledged {
+                reported.acknowledged();
+            }
+            let _ = events.send(Event::Reported { acknowledged });
+        });
+    }
+
+    /// What the music waits for, in words for the listener.
+    pub(crate) fn waiting(&self) -> Option<String> {
+        let play = self.play.as_ref()?;
+        let what = match play.stage {
+            Stage::Asking if self.server_up => return None,
+            Stage::Asking | Stage::WaitingForServer => "waiting for the server to come back",
+            Stage::Playing => match self.listener.waiting_for(self.clock.now()) {
+                WaitingFor::Nothing => return None,
+                WaitingFor::Server => "waiting for the server",
+                WaitingFor::Peers => "waiting for other listeners",
+                WaitingFor::AnySource => "waiting for the server or another listener to come back",
+            },
+        };
+        Some(what.to_owned())
+    }
+
+    /// A new play from a request.
+    pub(crate) fn number_play(&mut self, request: &PlayRequest) -> PlayId {
+        let id = PlayId(self.next_play);
+        self.next_play += 1;
+        tracing::debug!(track = %request.track, "play {}", id.0);
+        id
+    }
+}

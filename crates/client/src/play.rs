@@ -1,0 +1,455 @@
+//! The life of one play, from the click to the last sample.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use antiphon_listener::{Play, PlayId, Source, TransferId, WaitingFor};
+use antiphon_media::RenditionKey;
+use antiphon_net::Stream;
+use antiphon_store::{Hold, Store};
+use antiphon_types::{
+    BLOCK_BYTES, Bitrate, BlobSize, BlockRange, BlockSet, Class, Rendition, SAMPLE_RATE, TrackId,
+};
+use antiphon_wire::proto::{self, reply, request};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+
+use crate::engine::{BitrateChoice, PlayError, PlayRequest, PlayStatus, SourceShare};
+use crate::gate::Gate;
+use crate::library::KnownTrack;
+use crate::node::{Event, Node};
+use crate::player::{self, Outcome, PlayerConfig, PlayerEvent};
+use crate::record::{self, BytesBySource, PlayRecord, millis, wall_clock_ms};
+use crate::session::{RequestError, Session, receive_reply};
+use crate::transfer::{Destination, Transfer};
+
+/// Audio that the server is asked to send unasked (B02).
+const PUSH_MS: u32 = 15_000;
+
+/// Where a play stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The server was asked.
+    Asking,
+    /// The server is to be asked when it is back.
+    WaitingForServer,
+    /// The player thread runs.
+    Playing,
+}
+
+/// What became of the question to the server.
+pub(crate) enum Answer {
+    /// It knows the track; its push follows on the stream.
+    Playing(Box<proto::Playing>, Stream),
+    /// It refused.
+    Refused(String),
+    /// It was not there, or went away.
+    Lost,
+}
+
+/// The play under way.
+pub(crate) struct CurrentPlay {
+    pub(crate) id: PlayId,
+    pub(crate) request: PlayRequest,
+    pub(crate) stage: Stage,
+    pub(crate) bitrate: Bitrate,
+    pub(crate) known: Option<KnownTrack>,
+    pub(crate) rendition: Option<Rendition>,
+    pub(crate) record: PlayRecord,
+    clicked: Instant,
+    gate: Option<Gate>,
+    push: Option<AbortHandle>,
+    heard: u64,
+    stalled: bool,
+    status: watch::Sender<PlayStatus>,
+    done: Option<oneshot::Sender<Result<PlayRecord, PlayError>>>,
+    /// Being played, it stays in the cache.
+    _hold: Option<Hold>,
+}
+
+impl CurrentPlay {
+    /// Where blocks of it go, once that is known.
+    pub(crate) fn destination(
+        &self,
+        store: &Store,
+        events: &mpsc::UnboundedSender<Event>,
+    ) -> Option<Destination> {
+        Some(Destination {
+            play: self.id,
+            blob: self.rendition.as_ref()?.blob(),
+            store: store.clone(),
+            gate: self.gate.clone()?,
+            events: events.clone(),
+        })
+    }
+
+    /// Notes where a block came from.
+    pub(crate) fn count_block(
+        &mut self,
+        source: Source,
+        bytes: u32,
+        new: bool,
+        first_byte: Option<Instant>,
+    ) {
+        if self.record.first_byte_ms == 0.0
+            && let Some(at) = first_byte
+        {
+            self.record.first_byte_ms = millis(at.saturating_duration_since(self.clicked));
+        }
+        if new {
+            match source {
+                Source::Server => self.record.bytes.server += u64::from(bytes),
+                Source::Peer(_) => self.record.bytes.peers += u64::from(bytes),
+            }
+        }
+    }
+
+    /// Nothing more of the server's push is wanted.
+    pub(crate) fn cancel_push(&mut self) {
+        if let Some(push) = self.push.take() {
+            push.abort();
+        }
+    }
+}
+
+impl Node {
+    /// Starts a play; one before it ends.
+    pub(crate) fn start_play(&mut self, mut request: PlayRequest) {
+        self.stop_play(false);
+        let id = self.number_play(&request);
+        let known = self.library.get(request.track);
+        let bitrate = self.choose_bitrate(request.bitrate, known.as_ref());
+        let record = PlayRecord {
+            id: rand::random(),
+            track: request.track,
+            name: known.as_ref().map(KnownTrack::name).unwrap_or_default(),
+            bitrate,
+            started_ms: wall_clock_ms(),
+            listened_ms: 0,
+            first_byte_ms: 0.0,
+            first_sound_ms: 0.0,
+            stalls: 0,
+            stalled_ms: 0.0,
+            bytes: BytesBySource::default(),
+            bad_blocks: 0,
+            pcm_blake3: String::new(),
+            finished: false,
+        };
+        let key = known.as_ref().and_then(|known| known.key(bitrate, wall_clock_ms()));
+        let (status, done) = (request.status.clone(), request.done.take());
+        self.play = Some(CurrentPlay {
+            id,
+            stage: Stage::Asking,
+            bitrate,
+            known: None,
+            rendition: None,
+            record,
+            clicked: request.clicked,
+            gate: None,
+            push: None,
+            heard: 0,
+            stalled: false,
+            status,
+            done,
+            request,
+            _hold: None,
+        });
+        match (known, key) {
+            (Some(known), Some(key)) => self.begin(known, key, None),
+            _ => self.ask(),
+        }
+    }
+
+    /// Auto is 160 where nothing is known of the network (B10), but a
+    /// rendition that is held whole needs no network.
+    fn choose_bitrate(&self, choice: BitrateChoice, known: Option<&KnownTrack>) -> Bitrate {
+        match choice {
+            BitrateChoice::Fixed(bitrate) => bitrate,
+            BitrateChoice::Auto => known
+                .into_iter()
+                .flat_map(|known| known.renditions.iter().rev())
+                .find(|rendition| self.store.is_complete(rendition.blob()))
+                .map_or(Bitrate::Kbps160, Rendition::bitrate),
+        }
+    }
+
+    /// Asks the server for everything at once (B60).
+    fn ask(&mut self) {
+        let Some(current) = &mut self.play else { return };
+        current.stage = Stage::Asking;
+        let (play, track, bitrate) = (current.id, current.request.track, current.bitrate);
+        let (session, events) = (self.session.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let answer = match ask_play(&session, track, bitrate).await {
+                Ok((playing, stream)) => Answer::Playing(Box::new(playing), stream),
+                Err(RequestError::Refused(refused)) => Answer::Refused(refused.to_string()),
+                Err(error) => {
+                    tracing::debug!("no answer to a play: {error}");
+                    Answer::Lost
+                }
+            };
+            let _ = events.send(Event::Answered { play, answer });
+        });
+    }
+
+    /// The server is back: a play that waits for it asks anew.
+    pub(crate) fn ask_again(&mut self) {
+        if self.play.as_ref().is_some_and(|play| play.stage == Stage::WaitingForServer) {
+            self.ask();
+        }
+    }
+
+    pub(crate) fn handle_answer(&mut self, answer: Answer) {
+        let (playing, stream) = match answer {
+            Answer::Playing(playing, stream) => (*playing, stream),
+            Answer::Refused(reason) => return self.fail_play(PlayError::Refused(reason)),
+            Answer::Lost => {
+                if let Some(refused) = &self.refused {
+                    let reason = refused.to_string();
+                    return self.fail_play(PlayError::Refused(reason));
+                }
+                if let Some(current) = &mut self.play {
+                    current.stage = Stage::WaitingForServer;
+                }
+                // It may be back already.
+                if self.server_up {
+                    self.ask();
+                }
+                return;
+            }
+        };
+        let Some(current) = &self.play else { return };
+        let (track, bitrate) = (current.request.track, current.bitrate);
+        let signed = playing.manifest.unwrap_or_default();
+        let known =
+            match KnownTrack::new(&self.neighbourhood.service, track, signed, playing.leases) {
+                Ok(known) => known,
+                Err(error) => return self.fail_play(PlayError::Nonsense(error.to_string())),
+            };
+        let Some(key) = known.key(bitrate, wall_clock_ms()) else {
+            let what = format!("no key for {bitrate} kbit/s came with the answer");
+            return self.fail_play(PlayError::Nonsense(what));
+        };
+        let library = Arc::clone(&self.library);
+        let kept = known.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = library.put(track, &kept) {
+                tracing::warn!("the track will not be known offline: {error}");
+            }
+        });
+        let push = playing.push.map(BlockRange::from).filter(|push| !push.is_empty());
+        self.begin(known, key, push.map(|push| (push, stream)));
+        self.meet_holders(&playing.peers);
+    }
+
+    /// Starts the sound, and the fetching of what is not there.
+    fn begin(&mut self, known: KnownTrack, key: [u8; 32], push: Option<(BlockRange, Stream)>) {
+        let now = self.clock.now();
+        let Some(current) = &mut self.play else { return };
+        let Some(rendition) = known.rendition(current.bitrate).cloned() else {
+            let what = format!("there is no rendition of {} kbit/s", current.bitrate);
+            return self.fail_play(PlayError::Nonsense(what));
+        };
+        let blob = rendition.blob();
+        let hold = self.store.hold(blob);
+        if let Err(error) = self.store.begin(blob, rendition.size()) {
+            return self.fail_play(PlayError::Cache(error.to_string()));
+        }
+        self.store.touch(blob);
+        let held = self.store.blocks(blob).unwrap_or_else(|| BlockSet::empty(rendition.size()));
+        current.record.bytes.cache = bytes_of(&held, rendition.size());
+        current.record.name = known.name();
+        let gate = Gate::new(held.clone());
+        current.gate = Some(gate.clone());
+        current.rendition = Some(rendition.clone());
+        current.known = Some(known);
+        current.stage = Stage::Playing;
+        current._hold = Some(hold);
+        let (id, speed) = (current.id, current.request.speed);
+        if push.is_some() && !self.server_up {
+            // Its answer overtook its welcome.
+            self.server_up = true;
+            self.listener.handle_server_up(now, Duration::from_millis(50));
+        }
+        let pushed = push.as_ref().map(|(blocks, _)| *blocks);
+        let play = Play { id, rendition: rendition.clone(), held, speed, pushed };
+        self.listener.play(now, play);
+        if let Some((blocks, stream)) = push {
+            self.take_push(blocks, stream);
+        }
+        self.start_player(rendition, key, gate);
+    }
+
+    fn take_push(&mut self, blocks: BlockRange, stream: Stream) {
+        let Some(current) = &mut self.play else { return };
+        let Some(to) = current.destination(&self.store, &self.events) else { return };
+        let transfer = Transfer { id: TransferId::PUSH, source: Source::Server, blocks, to };
+        current.push = Some(tokio::spawn(transfer.run_push(stream)).abort_handle());
+    }
+
+    fn start_player(&mut self, rendition: Rendition, key: [u8; 32], gate: Gate) {
+        let Some(current) = &self.play else { return };
+        let config = PlayerConfig {
+            rendition,
+            key: RenditionKey::new(key),
+            speed: current.request.speed,
+            sink: current.request.sink.clone(),
+        };
+        let (play, events) = (current.id, self.events.clone());
+        let started = player::start(config, self.store.clone(), gate, move |event| {
+            let _ = events.send(Event::Player { play, event });
+        });
+        if let Err(error) = started {
+            self.fail_play(PlayError::Sound(error.to_string()));
+        }
+    }
+
+    pub(crate) fn handle_player(&mut self, id: PlayId, event: PlayerEvent) {
+        let now = self.clock.now();
+        let Some(current) = &mut self.play else { return };
+        match event {
+            PlayerEvent::FirstSound { at } => {
+                current.record.first_sound_ms =
+                    millis(at.saturating_duration_since(current.clicked));
+                self.listener.handle_position(now, id, 0, true);
+            }
+            PlayerEvent::Position { sample } => {
+                current.heard = sample;
+                self.listener.handle_position(now, id, sample, true);
+            }
+            PlayerEvent::Stalled { sample } => {
+                current.heard = sample;
+                current.stalled = true;
+                self.listener.handle_position(now, id, sample, false);
+                self.listener.handle_stalled(now, id);
+            }
+            PlayerEvent::Resumed => {
+                current.stalled = false;
+                self.listener.handle_resumed(now, id);
+            }
+            PlayerEvent::LostBlock { block } => {
+                tracing::warn!(block, "a block in the cache was damaged; fetching it again");
+                self.listener.handle_lost(now, id, block);
+            }
+            PlayerEvent::Ended(outcome) => self.end_play(outcome),
+        }
+    }
+
+    fn end_play(&mut self, outcome: Outcome) {
+        if let Some(current) = &mut self.play {
+            current.record.stalls = outcome.stalls;
+            current.record.stalled_ms = millis(outcome.stalled);
+            current.record.pcm_blake3 = crate::hex(&outcome.pcm_blake3);
+            current.record.finished = outcome.finished;
+            current.heard = outcome.samples;
+        }
+        match outcome.failure {
+            Some(reason) => self.fail_play(PlayError::Sound(reason)),
+            None => self.stop_play(outcome.finished),
+        }
+    }
+
+    /// Ends the play with an error.
+    pub(crate) fn fail_play(&mut self, error: PlayError) {
+        let done = self.play.as_mut().and_then(|play| play.done.take());
+        self.stop_play(false);
+        if let Some(done) = done {
+            let _ = done.send(Err(error));
+        }
+    }
+
+    /// Ends the play and records it.
+    pub(crate) fn stop_play(&mut self, finished: bool) {
+        self.show();
+        let Some(mut current) = self.play.take() else { return };
+        if let Some(gate) = &current.gate {
+            gate.stop();
+        }
+        current.cancel_push();
+        self.listener.stop(self.clock.now(), current.id);
+        let samples = match finished {
+            true => current.rendition.as_ref().map_or(current.heard, Rendition::samples),
+            false => current.heard,
+        };
+        current.record.listened_ms = media_ms(samples);
+        current.record.finished = finished;
+        // What was never heard is no play.
+        if current.record.first_sound_ms > 0.0 {
+            self.records.add(&record::Event::Play(current.record.clone()));
+            self.report_plays();
+        }
+        if let Some(done) = current.done.take() {
+            let _ = done.send(Ok(current.record));
+        }
+    }
+
+    /// Brings the display up to date.
+    pub(crate) fn show(&mut self) {
+        let waiting = self.waiting();
+        let now = self.clock.now();
+        let Some(current) = &self.play else { return };
+        let sources = self
+            .listener
+            .sources(now)
+            .into_iter()
+            .filter(|source| source.outstanding > 0)
+            .map(|source| SourceShare { source: source.source, outstanding: source.outstanding })
+            .collect();
+        let buffered = self.listener.buffered(now);
+        let stuck = self.listener.waiting_for(now) == WaitingFor::AnySource;
+        let status = PlayStatus {
+            track: Some(current.request.track),
+            name: current.record.name.clone(),
+            bitrate: current.bitrate,
+            position: Duration::from_millis(media_ms(current.heard)),
+            length: Duration::from_millis(
+                current.rendition.as_ref().map_or(0, |rendition| media_ms(rendition.samples())),
+            ),
+            buffered: buffered.map_or(Duration::ZERO, |buffered| buffered.media),
+            bytes: current.record.bytes,
+            total_bytes: current.rendition.as_ref().map_or(0, |r| r.size().bytes()),
+            peers: self.peers.len(),
+            server: self.server_up,
+            stalled: current.stalled,
+            sources,
+            waiting: waiting.filter(|_| current.stalled || stuck || current.rendition.is_none()),
+        };
+        current.status.send_if_modified(|shown| {
+            let changed = *shown != status;
+            *shown = status;
+            changed
+        });
+    }
+}
+
+async fn ask_play(
+    session: &Session,
+    track: TrackId,
+    bitrate: Bitrate,
+) -> Result<(proto::Playing, Stream), RequestError> {
+    let play = proto::Play {
+        track: Bytes::copy_from_slice(track.as_bytes()),
+        kbps: bitrate.kbps(),
+        held: Vec::new(),
+        push_ms: PUSH_MS,
+    };
+    let mut stream = session.request(Class::Now, request::Kind::Play(play)).await?;
+    match receive_reply(&mut stream).await? {
+        reply::Kind::Playing(playing) => Ok((playing, stream)),
+        _ => Err(RequestError::Nonsense),
+    }
+}
+
+fn bytes_of(held: &BlockSet, size: BlobSize) -> u64 {
+    let last = size.block_count() - 1;
+    let short = match held.contains(last) {
+        true => u64::from(size.block_count()) * u64::from(BLOCK_BYTES) - size.bytes(),
+        false => 0,
+    };
+    u64::from(held.len()) * u64::from(BLOCK_BYTES) - short
+}
+
+fn media_ms(samples: u64) -> u64 {
+    samples * 1000 / u64::from(SAMPLE_RATE)
+}

@@ -1,0 +1,280 @@
+//! What was played, as the listener's own record: one line of JSON for each
+//! event in `events.jsonl`, and the plays that the server has yet to hear of.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use antiphon_types::{Bitrate, TrackId};
+use antiphon_wire::proto::{self, Message as _};
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::settings::replace_file;
+
+/// Plays told to the server at once.
+const REPORTED_AT_ONCE: usize = 100;
+
+/// Bytes of audio payload, each counted once where it first came from.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BytesBySource {
+    /// In the cache when the play began.
+    pub cache: u64,
+    /// From other listeners.
+    pub peers: u64,
+    /// From HTTP edges.
+    pub edge: u64,
+    /// From the server.
+    pub server: u64,
+}
+
+impl BytesBySource {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.cache + self.peers + self.edge + self.server
+    }
+}
+
+/// One play, as it is recorded when it ends.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlayRecord {
+    /// Drawn by this client.
+    #[serde(serialize_with = "as_hex")]
+    pub id: [u8; 16],
+    /// The track.
+    #[serde(serialize_with = "as_text")]
+    pub track: TrackId,
+    /// Its name.
+    pub name: String,
+    /// The rendition.
+    #[serde(rename = "bitrate_kbps", serialize_with = "as_kbps")]
+    pub bitrate: Bitrate,
+    /// When it began, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// How much of it was heard, in milliseconds of music.
+    pub listened_ms: u64,
+    /// From the click to the first byte of audio off a network; 0 if none was
+    /// needed.
+    pub first_byte_ms: f64,
+    /// From the click to the first sample handed to the sink.
+    pub first_sound_ms: f64,
+    /// How often the music stopped for want of data.
+    pub stalls: u32,
+    /// For how long in all.
+    pub stalled_ms: f64,
+    /// Where its bytes came from.
+    pub bytes: BytesBySource,
+    /// Blocks that did not verify, each from a peer that was dropped for it.
+    pub bad_blocks: u64,
+    /// BLAKE3 hash of the samples handed to the sink: 16 bit, little-endian,
+    /// interleaved. Of the whole track if `finished`.
+    pub pcm_blake3: String,
+    /// Whether it was heard to the end.
+    pub finished: bool,
+}
+
+fn as_hex<S: serde::Serializer>(bytes: &[u8; 16], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&TrackId::new(*bytes))
+}
+
+fn as_text<S: serde::Serializer>(track: &TrackId, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(track)
+}
+
+fn as_kbps<S: serde::Serializer>(bitrate: &Bitrate, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u32(bitrate.kbps())
+}
+
+/// A thing worth a line in `events.jsonl`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A play ended.
+    Play(PlayRecord),
+    /// A peer sent a block that does not verify; it was dropped and reported.
+    BadBlock {
+        /// The peer's key.
+        peer: String,
+        /// The blob.
+        blob: String,
+        /// The block.
+        block: u32,
+    },
+    /// A link to a peer came about.
+    PeerUp {
+        /// The peer's key.
+        peer: String,
+        /// Whether we connected to it, or it to us.
+        dialled: bool,
+    },
+    /// A link to a peer ended.
+    PeerDown {
+        /// The peer's key.
+        peer: String,
+    },
+    /// The session with the server stands.
+    ServerUp,
+    /// The session with the server is gone.
+    ServerDown {
+        /// What happened.
+        reason: String,
+    },
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    at_ms: u64,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+/// The event records of one listener.
+pub struct Records {
+    lines: File,
+    unreported: PathBuf,
+}
+
+impl Records {
+    /// Opens them.
+    pub fn open(lines: PathBuf, unreported: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&unreported)?;
+        let lines = OpenOptions::new().append(true).create(true).open(lines)?;
+        Ok(Self { lines, unreported })
+    }
+
+    /// Adds a line. A play also waits for the server to hear of it. What
+    /// cannot be written is lost and logged: music goes on.
+    pub fn add(&mut self, event: &Event) {
+        let outcome = serde_json::to_string(&Line { at_ms: wall_clock_ms(), event })
+            .map_err(io::Error::other)
+            .and_then(|line| self.lines.write_all(format!("{line}\n").as_bytes()))
+            .and_then(|()| match event {
+                Event::Play(play) => self.queue(play),
+                _ => Ok(()),
+            });
+        if let Err(error) = outcome {
+            tracing::warn!("an event record was lost: {error}");
+        }
+    }
+
+    fn queue(&self, play: &PlayRecord) -> io::Result<()> {
+        let path = self.unreported.join(TrackId::new(play.id).to_string());
+        replace_file(&path, &play_event(play).encode_to_vec(), false)
+    }
+
+    /// Plays that the server has not acknowledged, with what to say when it
+    /// has.
+    pub fn unreported(&self) -> (Vec<proto::PlayEvent>, Reported) {
+        let entries = fs::read_dir(&self.unreported).into_iter().flatten().flatten();
+        let files: Vec<PathBuf> = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_none())
+            .take(REPORTED_AT_ONCE)
+            .collect();
+        let plays = files
+            .iter()
+            .filter_map(|file| proto::PlayEvent::decode(Bytes::from(fs::read(file).ok()?)).ok())
+            .collect();
+        (plays, Reported { files })
+    }
+}
+
+/// Files of plays that were told to the server.
+pub struct Reported {
+    files: Vec<PathBuf>,
+}
+
+impl Reported {
+    /// The server has them.
+    pub fn acknowledged(self) {
+        for file in self.files {
+            if let Err(error) = fs::remove_file(&file) {
+                tracing::warn!("{} will be reported again: {error}", file.display());
+            }
+        }
+    }
+}
+
+fn play_event(play: &PlayRecord) -> proto::PlayEvent {
+    proto::PlayEvent {
+        id: Bytes::copy_from_slice(&play.id),
+        track: Bytes::copy_from_slice(play.track.as_bytes()),
+        kbps: play.bitrate.kbps(),
+        started_ms: play.started_ms,
+        listened_ms: play.listened_ms,
+        bytes_cache: play.bytes.cache,
+        bytes_peers: play.bytes.peers,
+        bytes_edge: play.bytes.edge,
+        bytes_server: play.bytes.server,
+        first_byte_us: micros(play.first_byte_ms),
+        first_sound_us: micros(play.first_sound_ms),
+        stalls: play.stalls,
+        stalled_us: micros(play.stalled_ms),
+        finished: play.finished,
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "durations of our own, never negative"
+)]
+fn micros(millis: f64) -> u64 {
+    (millis * 1000.0) as u64
+}
+
+/// A duration as the records tell it: milliseconds with three decimals.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn wall_clock_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_play_is_recorded_and_waits_until_the_server_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (lines, queue) = (folder.path().join("events.jsonl"), folder.path().join("queue"));
+        let mut records = Records::open(lines.clone(), queue.clone()).unwrap();
+        let play = PlayRecord {
+            id: [1; 16],
+            track: TrackId::new([2; 16]),
+            name: "A – B".to_owned(),
+            bitrate: Bitrate::Kbps160,
+            started_ms: 5,
+            listened_ms: 60_000,
+            first_byte_ms: 1.5,
+            first_sound_ms: 2.25,
+            stalls: 0,
+            stalled_ms: 0.0,
+            bytes: BytesBySource { cache: 1, peers: 2, edge: 0, server: 3 },
+            bad_blocks: 0,
+            pcm_blake3: "ab".repeat(32),
+            finished: true,
+        };
+        records.add(&Event::Play(play.clone()));
+        drop(records);
+
+        let line = fs::read_to_string(lines.clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["event"], "play");
+        assert_eq!(line["track"], "02".repeat(16));
+        assert_eq!(line["bitrate_kbps"], 160);
+        assert_eq!(line["bytes"]["peers"], 2);
+
+        let records = Records::open(lines, queue).unwrap();
+        let (plays, reported) = records.unreported();
+        assert_eq!(plays, [play_event(&play)]);
+        assert_eq!(plays[0].first_sound_us, 2250);
+        reported.acknowledged();
+        assert!(records.unreported().0.is_empty());
+    }
+}

@@ -1,0 +1,339 @@
+//! The session with the server: kept alive, resumed when it breaks (B20).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use antiphon_net::identity::NodeSecret;
+use antiphon_net::{
+    Closed, Connection, Dial, ServerLink, Stream, StreamError, StreamSender, prove_peer_key,
+};
+use antiphon_types::{BlobId, Class, NodeId};
+use antiphon_wire::proto::{
+    self, ClientNotice, Hello, Reply, Request, ServerNotice, client_notice, reply, request,
+    server_notice,
+};
+use bytes::Bytes;
+use rand::RngExt as _;
+use tokio::sync::{mpsc, watch};
+
+/// First pause before connecting again; doubled for each failure in a row.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause before connecting again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How often the ticket is renewed; it is good for six hours.
+const TICKET_RENEWAL: Duration = Duration::from_secs(60 * 60);
+/// How long a server may take to say welcome.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Notices that wait for the server at most.
+const QUEUED_NOTICES: usize = 256;
+/// Blobs in one announcement.
+const ANNOUNCED_AT_ONCE: usize = 1000;
+
+/// Who we are to the server.
+pub(crate) struct Identity {
+    pub(crate) link: ServerLink,
+    pub(crate) device: NodeSecret,
+    pub(crate) peer: NodeSecret,
+    pub(crate) join_secret: String,
+    pub(crate) sharing: bool,
+    pub(crate) listen_port: u16,
+}
+
+/// What the session tells the engine.
+#[derive(Debug)]
+pub(crate) enum SessionEvent {
+    /// The server said welcome.
+    Up { service: String, rtt: Duration },
+    /// The connection is gone; it is being tried again.
+    Down { reason: String },
+    /// The server does not want us.
+    Refused(proto::Refused),
+    /// Another listener wants us to connect.
+    Introduction(proto::Peer),
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// There is no connection to the server now.
+    #[error("the server cannot be reached")]
+    Offline,
+    /// The connection broke, or the server spoke nonsense.
+    #[error("the server did not answer: {0}")]
+    Stream(#[from] StreamError),
+    /// The server refused.
+    #[error("the server refused: {0}")]
+    Refused(proto::Refused),
+    /// The answer is not one to this request.
+    #[error("the server's answer makes no sense")]
+    Nonsense,
+}
+
+impl From<Closed> for RequestError {
+    fn from(closed: Closed) -> Self {
+        Self::Stream(closed.into())
+    }
+}
+
+/// The session. Clones share it; it ends with the last.
+#[derive(Clone)]
+pub(crate) struct Session {
+    connection: watch::Receiver<Option<Connection>>,
+    notices: mpsc::Sender<client_notice::Kind>,
+    ticket: Arc<Mutex<Option<proto::SignedTicket>>>,
+}
+
+impl Session {
+    /// Connects and keeps connected. The first connection is being dialled
+    /// when this returns, so that a request made at once travels with it.
+    pub(crate) async fn start(identity: Identity, events: mpsc::Sender<SessionEvent>) -> Self {
+        let first = identity.dial().await;
+        let (current, connection) = watch::channel(Some(first.connection.clone()));
+        let (notices, queued) = mpsc::channel(QUEUED_NOTICES);
+        let ticket = Arc::new(Mutex::new(None));
+        let keeper = Keeper { identity, events, current, queued, ticket: Arc::clone(&ticket) };
+        tokio::spawn(keeper.run(first));
+        Self { connection, notices, ticket }
+    }
+
+    /// Makes a request on a stream of its own; the answer is still to come.
+    pub(crate) async fn request(
+        &self,
+        class: Class,
+        kind: request::Kind,
+    ) -> Result<Stream, RequestError> {
+        let connection = self.connection.borrow().clone().ok_or(RequestError::Offline)?;
+        let mut stream = connection.open(class)?;
+        stream.send(&Request { kind: Some(kind) }).await?;
+        stream.finish();
+        Ok(stream)
+    }
+
+    /// Makes a request and waits for its answer.
+    pub(crate) async fn ask(&self, kind: request::Kind) -> Result<reply::Kind, RequestError> {
+        let mut stream = self.request(Class::Control, kind).await?;
+        receive_reply(&mut stream).await
+    }
+
+    /// Tells the server that these blobs are held whole, or are no longer.
+    /// Told in vain when there is no session: all is told anew to the next.
+    pub(crate) fn announce(&self, blobs: &[BlobId]) {
+        for blobs in blobs.chunks(ANNOUNCED_AT_ONCE) {
+            let blobs = blobs.iter().map(|blob| Bytes::copy_from_slice(blob.as_bytes())).collect();
+            self.tell(client_notice::Kind::Announce(proto::Announce { blobs }));
+        }
+    }
+
+    /// Asks the server to have a peer connect to us.
+    pub(crate) fn ask_for_introduction(&self, peer: &NodeId) {
+        let peer_key = Bytes::copy_from_slice(peer.as_bytes());
+        self.tell(client_notice::Kind::Introduce(proto::Introduce { peer_key }));
+    }
+
+    /// Reports a peer that sent a block which does not verify.
+    pub(crate) fn report_bad_peer(&self, peer: &NodeId, blob: &BlobId, block: u32) {
+        self.tell(client_notice::Kind::BadPeer(proto::BadPeer {
+            peer_key: Bytes::copy_from_slice(peer.as_bytes()),
+            blob: Bytes::copy_from_slice(blob.as_bytes()),
+            block,
+        }));
+    }
+
+    /// What to show to peers.
+    pub(crate) fn ticket(&self) -> Option<proto::SignedTicket> {
+        self.ticket.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell(&self, notice: client_notice::Kind) {
+        if self.notices.try_send(notice).is_err() {
+            tracing::debug!("a notice to the server was dropped");
+        }
+    }
+}
+
+/// The first message of an answer.
+pub(crate) async fn receive_reply(stream: &mut Stream) -> Result<reply::Kind, RequestError> {
+    let reply: Option<Reply> = stream.receive_message().await?;
+    match reply.and_then(|reply| reply.kind) {
+        Some(reply::Kind::Refused(refused)) => Err(RequestError::Refused(refused)),
+        Some(kind) => Ok(kind),
+        None => Err(RequestError::Nonsense),
+    }
+}
+
+/// A connection to the server on which hello was said, before anything else.
+struct Dialled {
+    connection: Connection,
+    stream: Result<Stream, StreamError>,
+}
+
+impl Identity {
+    async fn dial(&self) -> Dialled {
+        let connection = Connection::dial(Dial {
+            addresses: vec![self.link.address()],
+            node: self.link.node,
+            service: self.link.node,
+            secret: self.device.clone(),
+        });
+        let stream = self.say_hello(&connection).await;
+        Dialled { connection, stream }
+    }
+
+    async fn say_hello(&self, connection: &Connection) -> Result<Stream, StreamError> {
+        let mut stream = connection.open(Class::Control)?;
+        let hello = client_notice::Kind::Hello(self.hello());
+        stream.send(&ClientNotice { kind: Some(hello) }).await?;
+        Ok(stream)
+    }
+
+    fn hello(&self) -> Hello {
+        let peer = self.peer.node_id();
+        Hello {
+            minor: proto::MINOR_VERSION,
+            agent: concat!("antiphon/", env!("CARGO_PKG_VERSION")).to_owned(),
+            peer_key: Bytes::copy_from_slice(peer.as_bytes()),
+            peer_key_proof: prove_peer_key(&self.peer, &self.device.node_id(), &self.link.node),
+            join_secret: self.join_secret.clone(),
+            sharing: self.sharing,
+            listen_port: self.listen_port.into(),
+            ..Hello::default()
+        }
+    }
+}
+
+/// Keeps the session.
+struct Keeper {
+    identity: Identity,
+    events: mpsc::Sender<SessionEvent>,
+    current: watch::Sender<Option<Connection>>,
+    queued: mpsc::Receiver<client_notice::Kind>,
+    ticket: Arc<Mutex<Option<proto::SignedTicket>>>,
+}
+
+/// Whether to go on.
+enum Next {
+    /// Connect again.
+    Again,
+    /// Nobody needs the session any more, or the server will not have us.
+    End,
+}
+
+impl Keeper {
+    async fn run(mut self, first: Dialled) {
+        let mut dialled = first;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let mut welcomed = false;
+            let Dialled { connection, stream } = dialled;
+            let next = self.converse(&connection, stream, &mut welcomed).await;
+            self.current.send_replace(None);
+            connection.close("the session ended");
+            if matches!(next, Next::End) {
+                return;
+            }
+            pause = if welcomed { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            let jittered = pause.mul_f64(rand::rng().random_range(0.5..1.0));
+            tokio::select! {
+                () = tokio::time::sleep(jittered) => {}
+                () = self.events.closed() => return,
+            }
+            dialled = self.identity.dial().await;
+            self.current.send_replace(Some(dialled.connection.clone()));
+        }
+    }
+
+    async fn converse(
+        &mut self,
+        connection: &Connection,
+        stream: Result<Stream, StreamError>,
+        welcomed: &mut bool,
+    ) -> Next {
+        let reason = match stream {
+            Ok(stream) => {
+                let (mut sender, mut receiver) = stream.split();
+                let mut welcome_by = Some(tokio::time::Instant::now() + WELCOME_TIMEOUT);
+                let mut renewal = tokio::time::interval(TICKET_RENEWAL);
+                renewal.reset();
+                loop {
+                    let waited_enough = async {
+                        match welcome_by {
+                            Some(at) => tokio::time::sleep_until(at).await,
+                            None => std::future::pending().await,
+                        }
+                    };
+                    tokio::select! {
+                        notice = receiver.receive_message::<ServerNotice>() => match notice {
+                            Ok(Some(ServerNotice { kind })) => {
+                                if matches!(kind, Some(server_notice::Kind::Welcome(_))) {
+                                    *welcomed = true;
+                                    welcome_by = None;
+                                }
+                                if let Next::End = self.handle(connection, kind).await {
+                                    return Next::End;
+                                }
+                            }
+                            Ok(None) => break "the server ended the session".to_owned(),
+                            Err(error) => break error.to_string(),
+                        },
+                        Some(kind) = self.queued.recv(), if *welcomed => {
+                            if let Err(error) = send_notice(&mut sender, kind).await {
+                                break error.to_string();
+                            }
+                        }
+                        _ = renewal.tick() => {
+                            let renew = client_notice::Kind::RenewTicket(proto::RenewTicket {});
+                            if let Err(error) = send_notice(&mut sender, renew).await {
+                                break error.to_string();
+                            }
+                        }
+                        () = waited_enough => break "the server did not answer".to_owned(),
+                        () = self.events.closed() => return Next::End,
+                    }
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        match self.events.send(SessionEvent::Down { reason }).await {
+            Ok(()) => Next::Again,
+            Err(_) => Next::End,
+        }
+    }
+
+    async fn handle(&self, connection: &Connection, kind: Option<server_notice::Kind>) -> Next {
+        let event = match kind {
+            Some(server_notice::Kind::Welcome(welcome)) => {
+                self.keep_ticket(welcome.ticket);
+                let rtt = connection.rtt().unwrap_or(Duration::from_millis(50));
+                SessionEvent::Up { service: welcome.service, rtt }
+            }
+            Some(server_notice::Kind::Ticket(ticket)) => {
+                self.keep_ticket(Some(ticket));
+                return Next::Again;
+            }
+            Some(server_notice::Kind::Introduction(proto::Introduction { peer: Some(peer) })) => {
+                SessionEvent::Introduction(peer)
+            }
+            Some(server_notice::Kind::Refused(refused)) => {
+                let _ = self.events.send(SessionEvent::Refused(refused)).await;
+                return Next::End;
+            }
+            // A newer server may say what we do not understand.
+            _ => return Next::Again,
+        };
+        match self.events.send(event).await {
+            Ok(()) => Next::Again,
+            Err(_) => Next::End,
+        }
+    }
+
+    fn keep_ticket(&self, ticket: Option<proto::SignedTicket>) {
+        *self.ticket.lock().unwrap_or_else(PoisonError::into_inner) = ticket;
+    }
+}
+
+async fn send_notice(
+    sender: &mut StreamSender,
+    kind: client_notice::Kind,
+) -> Result<(), StreamError> {
+    sender.send(&ClientNotice { kind: Some(kind) }).await
+}

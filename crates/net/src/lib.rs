@@ -1,0 +1,65 @@
+//! Authenticated, encrypted, multiplexed links over TCP.
+//!
+//! This is where the sans-IO cores of `handshake` and `wire` meet sockets.
+//! Read [`Connection`] and [`Stream`] first: a connection is dialled with
+//! [`Connection::dial`] or accepted with [`Acceptor`], is known by the
+//! [`NodeId`](antiphon_types::NodeId) of its other end, and carries many
+//! streams of messages and blocks. What the messages mean is left to the
+//! engines of client and server.
+//!
+//! What is written to a connection before it stands travels as early data in
+//! the first message of the handshake, so a cold request costs two round trips
+//! with TCP's own.
+//!
+//! ```
+//! use antiphon_handshake::identity::NodeSecret;
+//! use antiphon_net::{Acceptor, AcceptorLimits, Connection, Dial, StreamItem};
+//! use antiphon_types::Class;
+//! use bytes::Bytes;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = NodeSecret::generate(&mut rand::rng());
+//! let service = server.node_id();
+//! let mut acceptor =
+//!     Acceptor::bind("127.0.0.1:0".parse()?, server, service, AcceptorLimits::default()).await?;
+//! let address = acceptor.local_address();
+//!
+//! let client = NodeSecret::generate(&mut rand::rng());
+//! let connection = Connection::dial(Dial {
+//!     addresses: vec![address.to_string()],
+//!     node: service,
+//!     service,
+//!     secret: client,
+//! });
+//! let mut stream = connection.open(Class::Control)?;
+//! stream.send_message(Bytes::from_static(b"hello")).await?;
+//!
+//! let accepted = acceptor.accept().await;
+//! let mut request = accepted.accept().await?;
+//! let Some(StreamItem::Message(message)) = request.receive().await? else { panic!() };
+//! assert_eq!(message, "hello");
+//! # Ok(())
+//! # }
+//! ```
+
+mod acceptor;
+mod clock;
+mod connection;
+mod credentials;
+mod driver;
+mod greeting;
+mod link;
+mod socket;
+mod stream;
+
+pub use acceptor::{Acceptor, AcceptorLimits};
+pub use antiphon_handshake::identity;
+pub use clock::{Clock, sleep_until};
+pub use connection::{Closed, Connection, Dial};
+pub use credentials::{
+    CredentialError, TICKET_LIFETIME_MS, check_manifest, check_peer_key, check_ticket,
+    issue_ticket, prove_peer_key, sign_manifest,
+};
+pub use link::{ParseLinkError, ServerLink};
+pub use stream::{Stream, StreamError, StreamItem, StreamReceiver, StreamSender};

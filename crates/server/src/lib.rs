@@ -1,0 +1,26 @@
+//! The operator's engine: a catalogue, its renditions, and the sessions of
+//! those who listen.
+//!
+//! Read [`Service`] and [`Running`] first. [`ingest`] turns people's files into
+//! encrypted renditions; [`Running`] answers listeners; [`export`] gives a
+//! rendition back as a plain file. The binary `antiphon-server` parses its
+//! arguments and calls these.
+//!
+//! The server knows listeners by their device keys and hands out three things
+//! that nobody else can: signed manifests, keys, and tickets. Blocks it gives
+//! too, but so may anyone.
+
+#![allow(clippy::print_stdout, reason = "the binary's commands speak on standard output")]
+
+pub mod cli;
+pub mod export;
+pub mod ingest;
+mod keys;
+mod requests;
+mod run;
+mod service;
+mod session;
+
+pub use keys::{Keys, KeysError};
+pub use run::Running;
+pub use service::{Join, Service, ServiceError};

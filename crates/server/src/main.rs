@@ -1,0 +1,5 @@
+//! `antiphon-server`: serves a catalogue of music.
+
+fn main() -> std::process::ExitCode {
+    antiphon_server::cli::main()
+}

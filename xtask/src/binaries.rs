@@ -1,0 +1,71 @@
+//! The two programs, built as the tests and the demo use them.
+
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use cargo_metadata::Message;
+
+use crate::failure::{Context as _, Failure, Result};
+use crate::workspace::{self, cargo};
+
+const CLIENT: &str = "antiphon-client";
+const SERVER: &str = "antiphon-server";
+/// The feature of the client that lets it misbehave on purpose.
+const FAULTS: &str = "faults";
+
+/// Where the two programs are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binaries {
+    /// `antiphon`
+    pub client: PathBuf,
+    /// `antiphon-server`
+    pub server: PathBuf,
+}
+
+/// Builds both programs.
+///
+/// # Errors
+///
+/// They do not build.
+pub fn build() -> Result<Binaries> {
+    let built = executables(cargo().args(["build", "--locked", "-p", CLIENT, "-p", SERVER]))?;
+    let find = |name: &str| {
+        let found = built.iter().find(|path| path.file_stem().is_some_and(|stem| stem == name));
+        found.cloned().ok_or_else(|| Failure::new(format!("cargo built no `{name}`")))
+    };
+    Ok(Binaries { client: find("antiphon")?, server: find("antiphon-server")? })
+}
+
+/// Builds the client that misbehaves on purpose, beside the ordinary one, in
+/// `faults/` of the target folder.
+///
+/// # Errors
+///
+/// It does not build.
+pub fn build_faulty_client() -> Result<PathBuf> {
+    let folder = workspace::target_folder()?.join(FAULTS);
+    let mut build = cargo();
+    build.args(["build", "--locked", "-p", CLIENT, "--features", FAULTS]);
+    let built = executables(build.arg("--target-dir").arg(&folder))?;
+    built.into_iter().next().ok_or_else(|| Failure::new("cargo built no faulty client"))
+}
+
+/// Runs a `cargo build`; the programs it built or found fresh.
+fn executables(build: &mut Command) -> Result<Vec<PathBuf>> {
+    build.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
+    let mut child = build.spawn().context(|| "start cargo".to_owned())?;
+    let stdout = child.stdout.take().expect("stdout was asked for");
+    let mut executables = Vec::new();
+    for message in Message::parse_stream(BufReader::new(stdout)) {
+        if let Message::CompilerArtifact(artifact) = message? {
+            executables.extend(artifact.executable.map(PathBuf::from));
+        }
+    }
+    let status = child.wait().context(|| "wait for cargo".to_owned())?;
+    if !status.success() {
+        let package = build.get_args().last().map(Path::new);
+        return Err(Failure::new(format!("cargo build failed ({status}): {package:?}")));
+    }
+    Ok(executables)
+}

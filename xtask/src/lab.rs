@@ -1,0 +1,55 @@
+//! `cargo xtask lab`: real programs across networks that we make ourselves.
+//!
+//! [`link::Link`] joins two network namespaces by a link in user space; its
+//! rate, delay, jitter, loss and queue are [`shape::Shape`]s, one each way.
+//! Linux and root only; [`shape`] and [`units`] are plain code.
+
+use std::process::ExitCode;
+
+use crate::failure::Result;
+
+#[cfg(target_os = "linux")]
+mod args;
+#[cfg(target_os = "linux")]
+mod capture;
+#[cfg(target_os = "linux")]
+mod forward;
+#[cfg(target_os = "linux")]
+pub mod link;
+#[cfg(target_os = "linux")]
+mod namespace;
+pub mod probe;
+#[cfg(target_os = "linux")]
+mod run;
+pub mod shape;
+#[cfg(target_os = "linux")]
+mod tun;
+pub mod units;
+
+/// What `cargo xtask lab` does.
+#[derive(Debug, clap::Subcommand)]
+pub enum Lab {
+    /// Run a command on each side of a link with a rate, delay, jitter and loss.
+    ///
+    /// Both commands are shell lines. Side A has the address 10.77.0.1, side B
+    /// 10.77.0.2; ANTIPHON_LAB_SELF and ANTIPHON_LAB_PEER tell them. When B's
+    /// command ends, A's is ended, and the exit status is B's. Linux, root.
+    #[cfg(target_os = "linux")]
+    Link(Box<args::LinkArgs>),
+    /// Measure a link: one side serves, the other measures.
+    #[command(subcommand)]
+    Probe(probe::Probe),
+}
+
+/// Runs `cargo xtask lab`; the exit code of `lab link` is that of side B.
+///
+/// # Errors
+///
+/// The network cannot be made here, or a command does not start.
+pub fn run(lab: &Lab) -> Result<ExitCode> {
+    match lab {
+        #[cfg(target_os = "linux")]
+        Lab::Link(args) => run::run(args),
+        Lab::Probe(probe) => probe::run(probe).map(|()| ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,67 @@
+//! `cargo xtask tidy`: what needs no test run: formatting, lints, crate edges,
+//! generated code, dependency floors, documentation.
+
+use crate::failure::{Context as _, Failure, Result};
+use crate::workspace::{self, cargo};
+use crate::{codegen, edges, floors};
+
+/// A named check; its failure says what to run.
+type Check = (&'static str, fn() -> Result<()>);
+
+/// The quick ones first.
+const CHECKS: &[Check] = &[
+    ("crate edges", edges::check),
+    ("dependency floors", floors::check),
+    ("generated code", codegen::check),
+    ("formatting", formatting),
+    ("lints", lints),
+    ("documentation", documentation),
+];
+
+/// Runs every check, also after one has failed.
+///
+/// # Errors
+///
+/// Names the checks that failed; each has said before what is wrong.
+pub fn run() -> Result<()> {
+    let mut failed = Vec::new();
+    for (name, check) in CHECKS {
+        eprintln!("tidy: {name}");
+        if let Err(failure) = check() {
+            eprintln!("error: {failure}");
+            failed.push(*name);
+        }
+    }
+    if failed.is_empty() {
+        eprintln!("tidy: all {} checks hold", CHECKS.len());
+        return Ok(());
+    }
+    Err(Failure::new(format!("not tidy: {}", failed.join(", "))))
+}
+
+fn formatting() -> Result<()> {
+    workspace::run(cargo().args(["fmt", "--all", "--check"]))
+        .map_err(|failure| failure.hint("run `cargo fmt --all`"))?;
+    let outside = ["fmt", "--manifest-path", "xtask/outside/Cargo.toml"];
+    workspace::run(cargo().args(outside).args(["--", "--check"]))
+        .map_err(|failure| failure.hint(format!("run `cargo {}`", outside.join(" "))))
+}
+
+fn lints() -> Result<()> {
+    let mut clippy = cargo();
+    clippy.args(["clippy", "--workspace", "--all-targets", "--locked"]);
+    workspace::run(clippy.args(["--", "-D", "warnings"])).map_err(|failure| {
+        failure
+            .hint("run `cargo clippy --workspace --all-targets --locked`, and mend what it names")
+    })
+}
+
+fn documentation() -> Result<()> {
+    let mut doc = cargo();
+    doc.args(["doc", "--workspace", "--no-deps", "--locked"]);
+    workspace::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+        .context(|| "RUSTDOCFLAGS='-D warnings'".to_owned())
+        .map_err(|failure| {
+            failure.hint("run `cargo doc --workspace --no-deps --locked`, and mend what it names")
+        })
+}

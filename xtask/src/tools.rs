@@ -1,0 +1,89 @@
+//! What some tests need beyond a Rust toolchain and a C compiler.
+//!
+//! Where it is absent, those tests are skipped and say so; under `CI=true`
+//! they fail instead, so that a green run has left nothing out.
+
+use std::process::{Command, Stdio};
+
+/// Something that is not part of every machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// Decodes what `antiphon-server export` writes.
+    Ffmpeg,
+    /// Decodes it too, by the reference decoder.
+    Ogg123,
+    /// Reads what was captured on a link.
+    Tcpdump,
+    /// Network namespaces and TUN devices: see [`crate::lab`].
+    Link,
+}
+
+impl Tool {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ffmpeg, Self::Ogg123, Self::Tcpdump, Self::Link];
+
+    /// What it is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ffmpeg => "ffmpeg",
+            Self::Ogg123 => "ogg123",
+            Self::Tcpdump => "tcpdump",
+            Self::Link => "lab link",
+        }
+    }
+
+    /// The tests that are left out where it is absent.
+    #[must_use]
+    pub const fn tests(self) -> &'static str {
+        match self {
+            Self::Ffmpeg | Self::Ogg123 => "other decoders hear in an export what we hear",
+            Self::Tcpdump => "a capture of the traffic shows nothing in the clear",
+            Self::Link => "sessions, first sound and recovery over a slow or failing link",
+        }
+    }
+
+    /// Why it cannot be used here and how to get it, or `None` if it can.
+    #[must_use]
+    pub fn absent(self) -> Option<String> {
+        let (arguments, package): (&[&str], _) = match self {
+            Self::Ffmpeg => (&["-version"], "ffmpeg"),
+            Self::Ogg123 => (&["--version"], "vorbis-tools"),
+            Self::Tcpdump => (&["--version"], "tcpdump"),
+            Self::Link => return link_absent(),
+        };
+        let mut command = Command::new(self.name());
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let runs = command.status().is_ok();
+        (!runs).then(|| format!("not installed; Debian has it in the package {package}"))
+    }
+
+    /// Whether a test that needs it can run. Says so where it cannot.
+    ///
+    /// # Panics
+    ///
+    /// It is absent under `CI=true`.
+    #[must_use]
+    pub fn present_or_skip(self) -> bool {
+        let Some(reason) = self.absent() else { return true };
+        assert!(!in_ci(), "CI needs {}: {reason}", self.name());
+        eprintln!("skipped, for want of {}: {reason}", self.name());
+        false
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn link_absent() -> Option<String> {
+    crate::lab::link::unavailable()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn link_absent() -> Option<String> {
+    Some("only Linux has network namespaces".to_owned())
+}
+
+/// Whether this is a run that must leave nothing out.
+#[must_use]
+pub fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
+}
