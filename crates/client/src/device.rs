@@ -63,7 +63,6 @@ impl VirtualDevice {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
         reason = "seconds times a rate, never negative, capped by what was written"
     )]
     pub(crate) fn heard(&self, now: Instant) -> u64 {
@@ -77,7 +76,6 @@ impl VirtualDevice {
         (self.stalls, self.stalled)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "2^53 samples are 6,000 years")]
     fn time_for(&self, samples: u64) -> Duration {
         Duration::from_secs_f64(samples as f64 / self.samples_per_second)
     }

@@ -238,7 +238,8 @@ impl<F: FnMut(PlayerEvent)> Player<F> {
         match self.device.dry_at() {
             None => {}
             Some(dry) if dry <= now && sample < self.config.rendition.samples() => {
-                if !std::mem::replace(&mut self.dry_told, true) {
+                let told = std::mem::replace(&mut self.dry_told, true);
+                if !told {
                     (self.tell)(PlayerEvent::Stalled { sample });
                 }
             }
@@ -248,22 +249,23 @@ impl<F: FnMut(PlayerEvent)> Player<F> {
 
     fn end(mut self, played: Result<(), Broken>) {
         let (stalls, stalled) = self.device.stalls();
-        let failure = match &played {
-            Err(Broken::Failed(reason)) => Some(reason.clone()),
+        let (complete, failure) = match played {
             Ok(()) => {
                 let (there, decoded) =
                     (self.config.rendition.samples(), self.hasher.samples() / u64::from(CHANNELS));
-                (there != decoded)
-                    .then(|| format!("the track has {there} samples, but {decoded} were decoded"))
+                let failure = (there != decoded)
+                    .then(|| format!("the track has {there} samples, but {decoded} were decoded"));
+                (true, failure)
             }
-            Err(Broken::Stopped) => None,
+            Err(Broken::Failed(reason)) => (false, Some(reason)),
+            Err(Broken::Stopped) => (false, None),
         };
         let outcome = Outcome {
             samples: self.device.heard(Instant::now()),
             pcm_blake3: self.hasher.finish(),
             stalls,
             stalled,
-            finished: played.is_ok() && failure.is_none(),
+            finished: complete && failure.is_none(),
             failure,
         };
         (self.tell)(PlayerEvent::Ended(outcome));

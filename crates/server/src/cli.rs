@@ -110,7 +110,7 @@ pub fn main() -> ExitCode {
         .init();
     let outcome = match data_dir(cli.data_dir) {
         Ok(folder) => match cli.command {
-            Command::Ingest(args) => ingest(&folder, args),
+            Command::Ingest(args) => ingest(&folder, &args),
             Command::Run(args) => run(&folder, args),
             Command::List(args) => list(&folder, &args),
             Command::Export(args) => export_one(&folder, &args),
@@ -137,7 +137,7 @@ fn open_locally(folder: &Path) -> Result<Service, Failure> {
     Ok(Service::open(folder, String::new(), Join::Secret(String::new()))?)
 }
 
-fn ingest(folder: &Path, args: IngestArgs) -> Result<ExitCode, Failure> {
+fn ingest(folder: &Path, args: &IngestArgs) -> Result<ExitCode, Failure> {
     let service = open_locally(folder)?;
     let files = find_files(&args.paths);
     if files.is_empty() {

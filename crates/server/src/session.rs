@@ -162,7 +162,7 @@ async fn welcome(
     listener: Listener,
 ) -> Result<(), SessionError> {
     let welcome = Welcome {
-        minor: proto::MINOR_VERSION.min(hello.minor),
+        minor: proto::MINOR_VERSION,
         features: Vec::new(),
         service: service.name.clone(),
         ticket: Some(ticket(service, listener)),

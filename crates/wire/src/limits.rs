@@ -85,6 +85,10 @@ pub struct Limits {
     /// Bytes of a burst that travel in small records. Default 64 KiB: about
     /// the congestion window after two round trips.
     pub small_record_burst_bytes: u64,
+    /// First bytes of an urgent stream (control, now) that travel in small
+    /// records even in the course of a burst. Default 20 KiB: a click's answer
+    /// and its first block, of which a listener waits for the first byte.
+    pub small_record_stream_bytes: u64,
 }
 
 impl Default for Limits {
@@ -109,6 +113,7 @@ impl Default for Limits {
             idle_before_small: Duration::from_secs(1),
             small_record_bytes: 4 * 1024,
             small_record_burst_bytes: 64 * 1024,
+            small_record_stream_bytes: 20 * 1024,
         }
     }
 }

@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(parse(|r| r.blob.truncate(31)), ManifestError::Blob);
         assert_eq!(parse(|r| r.bytes = u64::MAX), ManifestError::Blob);
         assert_eq!(parse(|r| r.segment_lead_samples[0] = 1), ManifestError::SegmentTable);
-        assert_eq!(parse(|r| drop(r.segment_lead_samples.pop())), ManifestError::SegmentTable);
+        assert_eq!(parse(|r| r.segment_lead_samples.truncate(1)), ManifestError::SegmentTable);
         assert_eq!(
             parse(|r| r.segment_offset_deltas = vec![0; 5_000]),
             ManifestError::SegmentTable

@@ -99,12 +99,19 @@ impl Report {
 
     pub(super) fn print(&self, seconds: f64) {
         println!(
-            "{:<12} {:>5}  {:>9} {:>9} {:>9}  {:>15}  {:>15}  {:>6}  {}",
-            "", "plays", "cache", "peers", "server", "first byte", "first sound", "stalls", "pcm"
+            "{:<12} {:>5}  {:>9} {:>9} {:>9}  {:>15}  {:>15}  {:>6}  pcm",
+            "",
+            "plays",
+            "cache kB",
+            "peers kB",
+            "server kB",
+            "first byte ms",
+            "first sound ms",
+            "stalls"
         );
         println!(
             "{:<12} {:>5}  {:>29}  {:>15}  {:>15}",
-            "", "", "kB", "median/worst ms", "median/worst ms"
+            "", "", "", "median / worst", "median / worst"
         );
         for listener in &self.listeners {
             print_row(&listener.name, &listener.plays.iter().collect::<Vec<_>>());

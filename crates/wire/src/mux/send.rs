@@ -26,7 +26,10 @@ impl Mux {
         if max_bytes < MIN_RECORD_ROOM_BYTES || !self.has_output() {
             return 0;
         }
-        let record_bytes = self.pace.record_bytes(&self.limits, self.now).min(max_bytes);
+        let mut record_bytes = self.pace.record_bytes(&self.limits, self.now).min(max_bytes);
+        if self.urgent_stream_begins() {
+            record_bytes = record_bytes.min(self.limits.small_record_bytes);
+        }
         let start = out.len();
         let end = start + record_bytes;
         self.put_connection_frames(out);
@@ -37,6 +40,16 @@ impl Mux {
             self.pace.sent(self.now, data_bytes);
         }
         out.len() - start
+    }
+
+    /// Whether the stream whose turn it is has an impatient reader and has sent
+    /// little so far.
+    fn urgent_stream_begins(&self) -> bool {
+        self.schedule
+            .next(self.credit)
+            .filter(|(class, _)| *class <= Class::Now)
+            .and_then(|(_, id)| self.streams.get(&id))
+            .is_some_and(|stream| stream.send.sent_bytes < self.limits.small_record_stream_bytes)
     }
 
     fn has_output(&self) -> bool {

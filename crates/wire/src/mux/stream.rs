@@ -87,6 +87,8 @@ pub(super) struct Receiving {
 pub(super) struct Sending {
     queue: VecDeque<Bytes>,
     queued_bytes: usize,
+    /// Bytes that have left.
+    pub(super) sent_bytes: u64,
     pub(super) credit: u64,
     pub(super) state: Direction,
     /// Whether it stands in the queue of its class.
@@ -102,6 +104,7 @@ impl Default for Sending {
         Self {
             queue: VecDeque::new(),
             queued_bytes: 0,
+            sent_bytes: 0,
             credit: u64::from(INITIAL_STREAM_CREDIT_BYTES),
             state: Direction::Open,
             scheduled: false,
@@ -173,6 +176,7 @@ impl Sending {
             self.queue.pop_front();
         }
         self.queued_bytes -= payload_bytes;
+        self.sent_bytes += payload_bytes as u64;
         self.credit -= payload_bytes as u64 + FRAME_CREDIT_BYTES;
     }
 }

@@ -1,0 +1,24 @@
+//! The main job from end to end: the real programs, encrypted sockets, music
+//! made for the purpose, and processes killed in the middle of it.
+//!
+//! Each test has a server, listeners and folders of its own; all of it is gone
+//! when the test ends, however it ends. The songs are encoded once for all.
+//! Nothing sleeps for a fixed time: tests wait until what they wait for can be
+//! seen from outside, or give up with the programs' own words.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod support;
+
+mod ingest;
+mod introduction;
+#[cfg(target_os = "linux")]
+mod latency;
+#[cfg(target_os = "linux")]
+mod lifecycle;
+mod login;
+mod loss;
+mod replay;
+mod secrecy;
+mod sound;
+mod tampering;
