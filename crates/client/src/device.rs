@@ -9,6 +9,10 @@ use antiphon_types::SAMPLE_RATE;
 /// what sound servers commonly hold.
 const BUFFER: Duration = Duration::from_millis(200);
 
+/// How long after the first samples a device begins to consume them: the first
+/// period of a sound server. The writer has that long to write on.
+const START_LATENCY: Duration = Duration::from_millis(20);
+
 /// A virtual device. Time is an argument.
 #[derive(Debug)]
 pub(crate) struct VirtualDevice {
@@ -36,7 +40,7 @@ impl VirtualDevice {
     /// counts as a stall and moves everything after it.
     pub(crate) fn write(&mut self, samples: u64, now: Instant) {
         match self.dry_at() {
-            None => self.origin = Some(now),
+            None => self.origin = Some(now + START_LATENCY),
             Some(dry) => {
                 let late = now.saturating_duration_since(dry);
                 if !late.is_zero() {
@@ -92,10 +96,12 @@ mod tests {
         let start = Instant::now();
         let mut device = VirtualDevice::new(4.0);
         device.write(8 * SECOND, start);
-        assert_eq!(device.heard(start + Duration::from_secs(1)), 4 * SECOND);
-        assert_eq!(device.heard(start + Duration::from_secs(9)), 8 * SECOND);
-        assert_eq!(device.dry_at(), Some(start + Duration::from_secs(2)));
-        assert_eq!(device.writable_at(), Some(start + Duration::from_millis(1_800)));
+        let begun = start + START_LATENCY;
+        assert_eq!(device.heard(start), 0);
+        assert_eq!(device.heard(begun + Duration::from_secs(1)), 4 * SECOND);
+        assert_eq!(device.heard(begun + Duration::from_secs(9)), 8 * SECOND);
+        assert_eq!(device.dry_at(), Some(begun + Duration::from_secs(2)));
+        assert_eq!(device.writable_at(), Some(begun + Duration::from_millis(1_800)));
     }
 
     #[test]
@@ -103,11 +109,12 @@ mod tests {
         let start = Instant::now();
         let mut device = VirtualDevice::new(1.0);
         device.write(SECOND, start);
-        device.write(SECOND, start + Duration::from_millis(900));
+        let begun = start + START_LATENCY;
+        device.write(SECOND, begun + Duration::from_millis(900));
         assert_eq!(device.stalls(), (0, Duration::ZERO));
-        device.write(SECOND, start + Duration::from_millis(2_500));
+        device.write(SECOND, begun + Duration::from_millis(2_500));
         assert_eq!(device.stalls(), (1, Duration::from_millis(500)));
-        assert_eq!(device.heard(start + Duration::from_millis(2_500)), 2 * SECOND);
-        assert_eq!(device.dry_at(), Some(start + Duration::from_millis(3_500)));
+        assert_eq!(device.heard(begun + Duration::from_millis(2_500)), 2 * SECOND);
+        assert_eq!(device.dry_at(), Some(begun + Duration::from_millis(3_500)));
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::faults::Faults;
 use crate::library::Library;
-use crate::node::{Inboxes, Node};
+use crate::node::{Event, Inboxes, Node};
 use crate::peers::Neighbourhood;
 use crate::player::SinkKind;
 use crate::record::{BytesBySource, PlayRecord, Records};
@@ -216,9 +216,6 @@ impl Engine {
         let library_path = config.data.path("library");
         let library = Library::open(library_path.clone(), config.link.node, &device)
             .map_err(|source| StartError::Io { path: library_path, source })?;
-        let lines = config.data.path("events.jsonl");
-        let records = Records::open(lines.clone(), config.data.path("unreported"))
-            .map_err(|source| StartError::Io { path: lines, source })?;
         let peer = NodeSecret::generate(&mut rand::rng());
         let acceptor = match config.sharing {
             true => Some(listen(config.listen, &peer, &config.link).await?),
@@ -236,6 +233,12 @@ impl Engine {
         };
         let session = Session::start(identity, session_events).await;
         let (events, events_inbox) = mpsc::unbounded_channel();
+        let lines = config.data.path("events.jsonl");
+        let recorded = events.clone();
+        let records = Records::open(lines.clone(), config.data.path("unreported"), move || {
+            let _ = recorded.send(Event::Recorded);
+        })
+        .map_err(|source| StartError::Io { path: lines, source })?;
         let uploads_paused = Arc::new(AtomicBool::new(false));
         let neighbourhood = Neighbourhood {
             service: config.link.node,
@@ -271,6 +274,8 @@ impl Engine {
             uploads: Default::default(),
             uploads_paused,
             reporting: false,
+            announced: Default::default(),
+            ticks: 0,
         };
         let (commands, commands_inbox) = mpsc::channel(16);
         let inboxes =

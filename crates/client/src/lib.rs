@@ -32,7 +32,7 @@ pub use engine::{
 pub use faults::Faults;
 pub use library::{KnownTrack, Library, TrackError};
 pub use player::SinkKind;
-pub use record::{BytesBySource, Event, PlayRecord, Records, Reported};
+pub use record::{BytesBySource, Event, PlayRecord, Records, Reported, Unreported};
 pub use session::RequestError;
 pub use settings::{DataDir, Peers, Settings, SettingsError};
 

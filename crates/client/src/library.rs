@@ -135,6 +135,12 @@ impl Library {
         replace_file(&self.path(track), &stored.encode_to_vec(), true)
     }
 
+    /// Forgets a track; its blocks stay in the cache until they are evicted.
+    pub fn forget(&self, track: TrackId) {
+        // One that is not known needs no forgetting.
+        let _ = fs::remove_file(self.path(track));
+    }
+
     /// All tracks heard before, in the order of their ids.
     pub fn tracks(&self) -> Vec<TrackId> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();

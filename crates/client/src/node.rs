@@ -21,12 +21,17 @@ use crate::library::Library;
 use crate::peers::{Neighbourhood, blocks_request, request_blocks};
 use crate::play::{Answer, CurrentPlay, Stage};
 use crate::player::PlayerEvent;
-use crate::record::{self, Records};
+use crate::record::{self, Records, Unreported};
 use crate::session::{Session, SessionEvent};
 use crate::transfer::Transfer;
 
 /// How often the display is brought up to date.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
+/// How long the server may take to answer a click before the listener is told
+/// what she waits for.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Every so many looks round-trip times are measured.
+const TICKS_PER_MEASUREMENT: u32 = 5;
 /// How often one peer may be asked for through the server.
 const INTRODUCTION_INTERVAL: Duration = Duration::from_secs(10);
 /// Peers remembered as asked for; they come from the server, but anyway.
@@ -47,9 +52,10 @@ pub(crate) enum Event {
         transfer: TransferId,
         block: u32,
         bytes: u32,
-        new: bool,
         first_byte: Option<Instant>,
     },
+    /// The server does not have the blob.
+    ServerLacks { play: PlayId },
     /// A block came that does not verify.
     BadBlock { play: PlayId, source: Source, transfer: TransferId, block: u32 },
     /// A request will not be answered in full.
@@ -68,10 +74,12 @@ pub(crate) enum Event {
     UploadAsked {
         peer: NodeId,
         class: Class,
-        answer: oneshot::Sender<(Grant, oneshot::Receiver<Duration>)>,
+        answer: oneshot::Sender<(Grant, oneshot::Receiver<()>)>,
     },
     /// An upload that was granted has ended.
     UploadEnded { peer: NodeId },
+    /// A play was recorded, and waits to be told to the server.
+    Recorded,
     /// Plays were told to the server: it has acknowledged them, or not.
     Reported { acknowledged: bool },
 }
@@ -96,9 +104,12 @@ pub(crate) struct Node {
     pub(crate) dialling: BTreeSet<NodeId>,
     pub(crate) introductions: BTreeMap<NodeId, Instant>,
     pub(crate) transfers: BTreeMap<TransferId, AbortHandle>,
-    pub(crate) uploads: BTreeMap<NodeId, Vec<oneshot::Sender<Duration>>>,
+    pub(crate) uploads: BTreeMap<NodeId, Vec<oneshot::Sender<()>>>,
     pub(crate) uploads_paused: Arc<AtomicBool>,
     pub(crate) reporting: bool,
+    /// What the server was told is held whole.
+    pub(crate) announced: BTreeSet<BlobId>,
+    pub(crate) ticks: u32,
 }
 
 /// The inboxes of the loop.
@@ -127,15 +138,37 @@ impl Node {
                 () = sleep_until(&self.clock, timeout) => {
                     self.listener.handle_timeout(self.clock.now());
                 }
-                _ = status.tick() => self.show(),
+                _ = status.tick() => self.look_around(),
             }
         }
         self.stop_play(false);
+        for connection in self.peers.values() {
+            connection.close("leaving");
+        }
         let store = self.store.clone();
         let flushed = tokio::task::spawn_blocking(move || store.flush()).await;
         if let Ok(Err(error)) = flushed {
             tracing::warn!("the cache was not made durable: {error}");
         }
+    }
+
+    /// What is done now and then: measuring, retrying, showing.
+    fn look_around(&mut self) {
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks % TICKS_PER_MEASUREMENT == 0 && self.play.is_some() {
+            let now = self.clock.now();
+            if let Some(rtt) = self.session.measure().filter(|_| self.server_up) {
+                self.listener.handle_server_up(now, rtt);
+            }
+            for (node, connection) in &self.peers {
+                connection.ping();
+                if let Some(rtt) = connection.rtt() {
+                    self.listener.handle_peer_up(now, *node, rtt);
+                }
+            }
+        }
+        self.retry_play();
+        self.show();
     }
 
     fn obey(&mut self, command: Command) {
@@ -164,7 +197,7 @@ impl Node {
                 tracing::debug!(service, ?rtt, "session stands");
                 self.server_up = true;
                 self.refused = None;
-                self.records.add(&record::Event::ServerUp);
+                self.records.add(record::Event::ServerUp);
                 self.listener.handle_server_up(now, rtt);
                 self.announce_all();
                 self.report_plays();
@@ -173,7 +206,7 @@ impl Node {
             SessionEvent::Down { reason } => {
                 tracing::debug!("session is down: {reason}");
                 if std::mem::take(&mut self.server_up) {
-                    self.records.add(&record::Event::ServerDown { reason });
+                    self.records.add(record::Event::ServerDown { reason });
                     self.listener.handle_server_down(now);
                 }
             }
@@ -202,11 +235,13 @@ impl Node {
             Event::PeerLost { connection } => self.handle_lost(&connection),
             Event::DialFailed { node } => {
                 self.dialling.remove(&node);
-                self.ask_for_introduction(node);
+                if !self.peers.contains_key(&node) {
+                    self.ask_for_introduction(node);
+                }
             }
-            Event::Block { play, source, transfer, block, bytes, new, first_byte } => {
+            Event::Block { play, source, transfer, block, bytes, first_byte } => {
                 if let Some(current) = self.play.as_mut().filter(|current| current.id == play) {
-                    current.count_block(source, bytes, new, first_byte);
+                    current.count_block(source, block, bytes, first_byte);
                 }
                 self.listener.handle_block(now, play, source, transfer, block, bytes);
                 if self.listener.current_play() == Some(play) && self.listener.missing_blocks() == 0
@@ -220,6 +255,14 @@ impl Node {
             Event::Refused { transfer, reason } => {
                 self.transfers.remove(&transfer);
                 self.listener.handle_refused(now, transfer, reason);
+            }
+            Event::ServerLacks { play } => {
+                if let Some(current) = self.play.as_ref().filter(|current| current.id == play) {
+                    // The next play asks the server what it has instead.
+                    self.library.forget(current.request.track);
+                    let what = "it has this track no longer as it is known here; play it again";
+                    self.fail_play(PlayError::Refused(what.to_owned()));
+                }
             }
             Event::PushEnded { play } => self.listener.handle_push_ended(now, play),
             Event::StoreFailed { play, reason } => {
@@ -263,6 +306,7 @@ impl Node {
                     }
                 }
             }
+            Event::Recorded => self.report_plays(),
             Event::Reported { acknowledged } => {
                 self.reporting = false;
                 // What was not acknowledged is told again with the next play
@@ -298,9 +342,9 @@ impl Node {
                         connection.close("no longer a neighbour");
                     }
                 }
-                Output::CutUpload { peer, retry_after } => {
+                Output::CutUpload { peer, .. } => {
                     for cut in self.uploads.remove(&peer).unwrap_or_default() {
-                        let _ = cut.send(retry_after);
+                        let _ = cut.send(());
                     }
                 }
             }
@@ -357,7 +401,7 @@ impl Node {
             (Source::Peer(peer), Some(blob)) => {
                 tracing::warn!(?peer, block, "a block does not verify");
                 self.session.report_bad_peer(&peer, &blob, block);
-                self.records.add(&record::Event::BadBlock {
+                self.records.add(record::Event::BadBlock {
                     peer: peer.to_string(),
                     blob: blob.to_string(),
                     block,
@@ -385,7 +429,7 @@ impl Node {
             }
             other.close("there is another link");
         }
-        self.records.add(&record::Event::PeerUp { peer: node.to_string(), dialled });
+        self.records.add(record::Event::PeerUp { peer: node.to_string(), dialled });
         self.peers.insert(node, connection);
         self.listener.handle_peer_up(now, node, rtt);
     }
@@ -394,7 +438,7 @@ impl Node {
         let node = connection.remote();
         if self.peers.get(&node).is_some_and(|current| current.is_same(connection)) {
             self.peers.remove(&node);
-            self.records.add(&record::Event::PeerDown { peer: node.to_string() });
+            self.records.add(record::Event::PeerDown { peer: node.to_string() });
             self.listener.handle_peer_down(self.clock.now(), node);
         }
     }
@@ -454,28 +498,30 @@ impl Node {
 
     // The server.
 
-    /// Tells the tracker what is held whole.
-    fn announce_all(&self) {
+    /// Tells the tracker of a new session what is held whole.
+    fn announce_all(&mut self) {
+        self.announced.clear();
+        self.announce_changes();
+    }
+
+    /// Tells the tracker what has come to be held whole since it was last told,
+    /// and what has been evicted.
+    fn announce_changes(&mut self) {
         if !self.sharing {
             return;
         }
-        let whole: Vec<BlobId> = self
-            .store
-            .list()
-            .into_iter()
-            .filter(|entry| entry.complete)
-            .map(|entry| entry.blob)
-            .collect();
-        self.session.announce(&whole);
+        let entries = self.store.list();
+        let whole: BTreeSet<BlobId> =
+            entries.iter().filter(|entry| entry.complete).map(|entry| entry.blob).collect();
+        let new: Vec<BlobId> = whole.difference(&self.announced).copied().collect();
+        let gone: Vec<BlobId> = self.announced.difference(&whole).copied().collect();
+        self.session.announce(&new);
+        self.session.withdraw(&gone);
+        self.announced = whole;
     }
 
     fn track_completed(&mut self) {
-        let Some(rendition) = self.play.as_ref().and_then(|play| play.rendition.as_ref()) else {
-            return;
-        };
-        if self.sharing {
-            self.session.announce(&[rendition.blob()]);
-        }
+        self.announce_changes();
         let store = self.store.clone();
         tokio::task::spawn_blocking(move || {
             if let Err(error) = store.flush() {
@@ -489,20 +535,12 @@ impl Node {
         if self.reporting || !self.server_up {
             return;
         }
-        let (plays, reported) = self.records.unreported();
-        if plays.is_empty() {
-            return;
-        }
         self.reporting = true;
         let (session, events) = (self.session.clone(), self.events.clone());
+        let unreported = self.records.unreported();
         tokio::spawn(async move {
-            let report = request::Kind::ReportPlays(proto::ReportPlays { plays });
-            let acknowledged =
-                matches!(session.ask(report).await, Ok(reply::Kind::PlaysReported(_)));
-            if acknowledged {
-                reported.acknowledged();
-            }
-            let _ = events.send(Event::Reported { acknowledged });
+            let told = tell_plays(&session, unreported).await;
+            let _ = events.send(Event::Reported { acknowledged: told });
         });
     }
 
@@ -510,8 +548,9 @@ impl Node {
     pub(crate) fn waiting(&self) -> Option<String> {
         let play = self.play.as_ref()?;
         let what = match play.stage {
-            Stage::Asking if self.server_up => return None,
-            Stage::Asking | Stage::WaitingForServer => "waiting for the server to come back",
+            Stage::Asking if play.request.clicked.elapsed() < PATIENCE => return None,
+            Stage::Asking => "waiting for the server",
+            Stage::WaitingForServer => "waiting for the server to come back",
             Stage::Playing => match self.listener.waiting_for(self.clock.now()) {
                 WaitingFor::Nothing => return None,
                 WaitingFor::Server => "waiting for the server",
@@ -529,4 +568,19 @@ impl Node {
         tracing::debug!(track = %request.track, "play {}", id.0);
         id
     }
+}
+
+/// Tells the server of plays; true if there were some and it has them.
+async fn tell_plays(session: &Session, unreported: Unreported) -> bool {
+    let read = tokio::task::spawn_blocking(move || unreported.read()).await;
+    let Ok((plays, reported)) = read else { return false };
+    if plays.is_empty() {
+        return false;
+    }
+    let report = request::Kind::ReportPlays(proto::ReportPlays { plays });
+    let acknowledged = matches!(session.ask(report).await, Ok(reply::Kind::PlaysReported(_)));
+    if acknowledged {
+        let _ = tokio::task::spawn_blocking(move || reported.acknowledged()).await;
+    }
+    acknowledged
 }

@@ -15,6 +15,7 @@ use antiphon_wire::proto::{
     self, BlocksFollow, PeerHello, PeerNotice, Refused, Reply, Request, peer_notice, refused,
     reply, request,
 };
+use antiphon_wire::reset_code;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,8 +28,8 @@ use crate::session::Session;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Round-trip time assumed until one is measured.
 const ASSUMED_RTT: Duration = Duration::from_millis(50);
-/// How long an upload holds still while our own music is in need (B07).
-const UPLOAD_PAUSE: Duration = Duration::from_millis(100);
+/// When to ask again while our own music is in need (B07).
+const UPLOAD_PAUSE_MS: u32 = 100;
 /// Blocks in one request.
 const MAX_BLOCKS: u32 = 4096;
 
@@ -42,7 +43,7 @@ pub(crate) struct Neighbourhood {
     pub(crate) session: Session,
     pub(crate) store: Store,
     pub(crate) events: mpsc::UnboundedSender<Event>,
-    /// Own playback is in need: uploads hold still.
+    /// Own playback is in need: nobody is served.
     pub(crate) uploads_paused: Arc<AtomicBool>,
     pub(crate) faults: Faults,
 }
@@ -92,7 +93,7 @@ impl Neighbourhood {
 
     async fn greet(&self, connection: &Connection) -> Result<Stream, LinkError> {
         let mut stream = connection.open(Class::Control).map_err(StreamError::from)?;
-        send(&mut stream, peer_notice::Kind::Hello(self.hello())).await?;
+        send(&mut stream, peer_notice::Kind::Hello(self.hello().await)).await?;
         self.check_hello(connection, &mut stream).await?;
         Ok(stream)
     }
@@ -113,17 +114,19 @@ impl Neighbourhood {
         if let Err(error) = self.check_hello(connection, &mut stream).await {
             let refused = Refused::new(refused::Reason::BadTicket, error.to_string());
             send(&mut stream, peer_notice::Kind::Refused(refused)).await?;
+            stream.finish();
             return Err(error);
         }
-        send(&mut stream, peer_notice::Kind::Hello(self.hello())).await?;
+        connection.let_in();
+        send(&mut stream, peer_notice::Kind::Hello(self.hello().await)).await?;
         Ok(stream)
     }
 
-    fn hello(&self) -> PeerHello {
+    async fn hello(&self) -> PeerHello {
         PeerHello {
             minor: proto::MINOR_VERSION,
             features: Vec::new(),
-            ticket: self.session.ticket(),
+            ticket: self.session.ticket().await,
         }
     }
 
@@ -145,7 +148,11 @@ impl Neighbourhood {
 
     /// Tells of the link and answers requests until it ends.
     async fn linked(self, connection: Connection, session_stream: Stream, dialled: bool) {
+        let node = connection.remote();
         if connection.confirmed().await.is_err() {
+            if dialled {
+                let _ = self.events.send(Event::DialFailed { node });
+            }
             return;
         }
         let rtt = connection.rtt().unwrap_or(ASSUMED_RTT);
@@ -153,8 +160,14 @@ impl Neighbourhood {
         if self.events.send(event).is_err() {
             return;
         }
-        while let Ok(stream) = connection.accept().await {
-            tokio::spawn(self.clone().answer(connection.remote(), stream));
+        loop {
+            tokio::select! {
+                stream = connection.accept() => match stream {
+                    Ok(stream) => drop(tokio::spawn(self.clone().answer(node, stream))),
+                    Err(_) => break,
+                },
+                () = self.events.closed() => return connection.close("leaving"),
+            }
         }
         drop(session_stream);
         let _ = self.events.send(Event::PeerLost { connection });
@@ -205,11 +218,9 @@ impl Neighbourhood {
                 let _ended = UploadEnded { events: self.events.clone(), peer };
                 tokio::select! {
                     sent = self.send_blocks(stream, blob, range) => sent,
-                    // Something more urgent took the slot.
-                    Ok(retry_after) = cut => {
-                        let millis = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
-                        refuse(stream, busy().retry_after_ms(millis)).await
-                    }
+                    // Something more urgent took the slot. The stream is given
+                    // up as it is: it may stand in the middle of a block.
+                    Ok(()) = cut => Err(StreamError::Reset(reset_code::CANCELLED)),
                 }
             }
             Some((Grant::Busy { retry_after }, _)) => {
@@ -231,8 +242,9 @@ impl Neighbourhood {
         let mut cursor = ProofCursor::default();
         let mut promised = false;
         for block in blocks.iter() {
-            while self.uploads_paused.load(Ordering::Relaxed) {
-                tokio::time::sleep(UPLOAD_PAUSE).await;
+            if self.uploads_paused.load(Ordering::Relaxed) {
+                // Told at once, the other asks elsewhere in time.
+                return refuse(stream, busy().retry_after_ms(UPLOAD_PAUSE_MS)).await;
             }
             let store = self.store.clone();
             let read = tokio::task::spawn_blocking(move || {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_listener::{Play, PlayId, Source, TransferId, WaitingFor};
 use antiphon_media::RenditionKey;
-use antiphon_net::Stream;
+use antiphon_net::{Stream, StreamError};
 use antiphon_store::{Hold, Store};
 use antiphon_types::{
     BLOCK_BYTES, Bitrate, BlobSize, BlockRange, BlockSet, Class, Rendition, SAMPLE_RATE, TrackId,
@@ -13,7 +13,6 @@ use antiphon_types::{
 use antiphon_wire::proto::{self, reply, request};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::AbortHandle;
 
 use crate::engine::{BitrateChoice, PlayError, PlayRequest, PlayStatus, SourceShare};
 use crate::gate::Gate;
@@ -26,6 +25,12 @@ use crate::transfer::{Destination, Transfer};
 
 /// Audio that the server is asked to send unasked (B02).
 const PUSH_MS: u32 = 15_000;
+
+/// First pause before a server that did not answer is asked again; doubled
+/// each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Where a play stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub(crate) enum Answer {
     Playing(Box<proto::Playing>, Stream),
     /// It refused.
     Refused(String),
+    /// It said something else.
+    Nonsense(String),
     /// It was not there, or went away.
     Lost,
 }
@@ -57,11 +64,17 @@ pub(crate) struct CurrentPlay {
     pub(crate) known: Option<KnownTrack>,
     pub(crate) rendition: Option<Rendition>,
     pub(crate) record: PlayRecord,
-    clicked: Instant,
+    pub(crate) clicked: Instant,
     gate: Option<Gate>,
-    push: Option<AbortHandle>,
+    /// Calls the server's push off.
+    push: Option<oneshot::Sender<()>>,
+    /// Blocks whose source is known.
+    counted: Option<BlockSet>,
     heard: u64,
-    stalled: bool,
+    stalled_since: Option<Instant>,
+    /// When to ask again, and how long to wait after that.
+    retry_at: Instant,
+    pause: Duration,
     status: watch::Sender<PlayStatus>,
     done: Option<oneshot::Sender<Result<PlayRecord, PlayError>>>,
     /// Being played, it stays in the cache.
@@ -88,8 +101,8 @@ impl CurrentPlay {
     pub(crate) fn count_block(
         &mut self,
         source: Source,
+        block: u32,
         bytes: u32,
-        new: bool,
         first_byte: Option<Instant>,
     ) {
         if self.record.first_byte_ms == 0.0
@@ -97,7 +110,7 @@ impl CurrentPlay {
         {
             self.record.first_byte_ms = millis(at.saturating_duration_since(self.clicked));
         }
-        if new {
+        if self.counted.as_mut().is_some_and(|counted| counted.insert(block)) {
             match source {
                 Source::Server => self.record.bytes.server += u64::from(bytes),
                 Source::Peer(_) => self.record.bytes.peers += u64::from(bytes),
@@ -105,10 +118,18 @@ impl CurrentPlay {
         }
     }
 
+    /// The music goes on, or is given up.
+    fn end_stall(&mut self) {
+        if let Some(since) = self.stalled_since.take() {
+            self.record.stalled_ms += millis(since.elapsed());
+        }
+    }
+
     /// Nothing more of the server's push is wanted.
     pub(crate) fn cancel_push(&mut self) {
         if let Some(push) = self.push.take() {
-            push.abort();
+            // It may have ended by itself.
+            let _ = push.send(());
         }
     }
 }
@@ -148,8 +169,11 @@ impl Node {
             clicked: request.clicked,
             gate: None,
             push: None,
+            counted: None,
             heard: 0,
-            stalled: false,
+            stalled_since: None,
+            retry_at: request.clicked,
+            pause: FIRST_PAUSE,
             status,
             done,
             request,
@@ -179,11 +203,17 @@ impl Node {
         let Some(current) = &mut self.play else { return };
         current.stage = Stage::Asking;
         let (play, track, bitrate) = (current.id, current.request.track, current.bitrate);
+        let speed = current.request.speed;
         let (session, events) = (self.session.clone(), self.events.clone());
         tokio::spawn(async move {
-            let answer = match ask_play(&session, track, bitrate).await {
+            let asked = ask_play(&session, track, bitrate, speed).await;
+            let answer = match asked.map_err(|error| session.explain(error)) {
                 Ok((playing, stream)) => Answer::Playing(Box::new(playing), stream),
                 Err(RequestError::Refused(refused)) => Answer::Refused(refused.to_string()),
+                Err(
+                    error @ (RequestError::Nonsense
+                    | RequestError::Stream(StreamError::Malformed(_))),
+                ) => Answer::Nonsense(error.to_string()),
                 Err(error) => {
                     tracing::debug!("no answer to a play: {error}");
                     Answer::Lost
@@ -200,21 +230,27 @@ impl Node {
         }
     }
 
+    /// A play that got no answer from a server that is there asks again after
+    /// a while.
+    pub(crate) fn retry_play(&mut self) {
+        let waits = self.play.as_ref().is_some_and(|play| {
+            play.stage == Stage::WaitingForServer && play.retry_at <= Instant::now()
+        });
+        if waits && self.server_up {
+            self.ask();
+        }
+    }
+
     pub(crate) fn handle_answer(&mut self, answer: Answer) {
         let (playing, stream) = match answer {
             Answer::Playing(playing, stream) => (*playing, stream),
             Answer::Refused(reason) => return self.fail_play(PlayError::Refused(reason)),
+            Answer::Nonsense(what) => return self.fail_play(PlayError::Nonsense(what)),
             Answer::Lost => {
-                if let Some(refused) = &self.refused {
-                    let reason = refused.to_string();
-                    return self.fail_play(PlayError::Refused(reason));
-                }
                 if let Some(current) = &mut self.play {
                     current.stage = Stage::WaitingForServer;
-                }
-                // It may be back already.
-                if self.server_up {
-                    self.ask();
+                    current.retry_at = Instant::now() + current.pause;
+                    current.pause = (current.pause * 2).min(LONGEST_PAUSE);
                 }
                 return;
             }
@@ -260,6 +296,7 @@ impl Node {
         let held = self.store.blocks(blob).unwrap_or_else(|| BlockSet::empty(rendition.size()));
         current.record.bytes.cache = bytes_of(&held, rendition.size());
         current.record.name = known.name();
+        current.counted = Some(held.clone());
         let gate = Gate::new(held.clone());
         current.gate = Some(gate.clone());
         current.rendition = Some(rendition.clone());
@@ -267,6 +304,7 @@ impl Node {
         current.stage = Stage::Playing;
         current._hold = Some(hold);
         let (id, speed) = (current.id, current.request.speed);
+        let push = push.filter(|(_, stream)| stream.is_open());
         if push.is_some() && !self.server_up {
             // Its answer overtook its welcome.
             self.server_up = true;
@@ -285,7 +323,9 @@ impl Node {
         let Some(current) = &mut self.play else { return };
         let Some(to) = current.destination(&self.store, &self.events) else { return };
         let transfer = Transfer { id: TransferId::PUSH, source: Source::Server, blocks, to };
-        current.push = Some(tokio::spawn(transfer.run_push(stream)).abort_handle());
+        let (off, called_off) = oneshot::channel();
+        current.push = Some(off);
+        tokio::spawn(transfer.run_push(stream, called_off));
     }
 
     fn start_player(&mut self, rendition: Rendition, key: [u8; 32], gate: Gate) {
@@ -320,12 +360,13 @@ impl Node {
             }
             PlayerEvent::Stalled { sample } => {
                 current.heard = sample;
-                current.stalled = true;
+                current.stalled_since = Some(Instant::now());
+                current.record.stalls += 1;
                 self.listener.handle_position(now, id, sample, false);
                 self.listener.handle_stalled(now, id);
             }
             PlayerEvent::Resumed => {
-                current.stalled = false;
+                current.end_stall();
                 self.listener.handle_resumed(now, id);
             }
             PlayerEvent::LostBlock { block } => {
@@ -338,6 +379,8 @@ impl Node {
 
     fn end_play(&mut self, outcome: Outcome) {
         if let Some(current) = &mut self.play {
+            // What the device itself measured is exact.
+            current.stalled_since = None;
             current.record.stalls = outcome.stalls;
             current.record.stalled_ms = millis(outcome.stalled);
             current.record.pcm_blake3 = crate::hex(&outcome.pcm_blake3);
@@ -367,6 +410,7 @@ impl Node {
             gate.stop();
         }
         current.cancel_push();
+        current.end_stall();
         self.listener.stop(self.clock.now(), current.id);
         let samples = match finished {
             true => current.rendition.as_ref().map_or(current.heard, Rendition::samples),
@@ -376,8 +420,7 @@ impl Node {
         current.record.finished = finished;
         // What was never heard is no play.
         if current.record.first_sound_ms > 0.0 {
-            self.records.add(&record::Event::Play(current.record.clone()));
-            self.report_plays();
+            self.records.add(record::Event::Play(current.record.clone()));
         }
         if let Some(done) = current.done.take() {
             let _ = done.send(Ok(current.record));
@@ -411,9 +454,11 @@ impl Node {
             total_bytes: current.rendition.as_ref().map_or(0, |r| r.size().bytes()),
             peers: self.peers.len(),
             server: self.server_up,
-            stalled: current.stalled,
+            stalled: current.stalled_since.is_some(),
             sources,
-            waiting: waiting.filter(|_| current.stalled || stuck || current.rendition.is_none()),
+            waiting: waiting.filter(|_| {
+                current.stalled_since.is_some() || stuck || current.rendition.is_none()
+            }),
         };
         current.status.send_if_modified(|shown| {
             let changed = *shown != status;
@@ -427,18 +472,31 @@ async fn ask_play(
     session: &Session,
     track: TrackId,
     bitrate: Bitrate,
+    speed: f64,
 ) -> Result<(proto::Playing, Stream), RequestError> {
     let play = proto::Play {
         track: Bytes::copy_from_slice(track.as_bytes()),
         kbps: bitrate.kbps(),
         held: Vec::new(),
         push_ms: PUSH_MS,
+        push_kbps: push_kbps(bitrate, speed),
     };
     let mut stream = session.request(Class::Now, request::Kind::Play(play)).await?;
     match receive_reply(&mut stream).await? {
         reply::Kind::Playing(playing) => Ok((playing, stream)),
         _ => Err(RequestError::Nonsense),
     }
+}
+
+/// Four times what the sink consumes: enough to fill a buffer, and slow enough
+/// that peers take over before all of it was sent.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "at most 4 x 320 x 1000, never negative"
+)]
+fn push_kbps(bitrate: Bitrate, speed: f64) -> u32 {
+    (f64::from(bitrate.kbps()) * 4.0 * speed) as u32
 }
 
 fn bytes_of(held: &BlockSet, size: BlobSize) -> u64 {

@@ -3,7 +3,9 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use antiphon_types::{Bitrate, TrackId};
@@ -129,44 +131,103 @@ struct Line<'a> {
     event: &'a Event,
 }
 
-/// The event records of one listener.
+/// The event records of one listener, written by a thread of their own: a disk
+/// may take its time, and music does not wait for it. The thread ends when this
+/// is dropped, with all written.
 pub struct Records {
-    lines: File,
+    events: Option<mpsc::Sender<Event>>,
+    writer: Option<JoinHandle<()>>,
     unreported: PathBuf,
 }
 
+/// A file of records that grows beyond this is set aside, and the one set aside
+/// before it goes.
+const MAX_RECORDS_BYTES: u64 = 16 * 1024 * 1024;
+
 impl Records {
-    /// Opens them.
-    pub fn open(lines: PathBuf, unreported: PathBuf) -> io::Result<Self> {
+    /// Opens them. `recorded` is called when a play waits to be told to the
+    /// server.
+    pub fn open(
+        lines: PathBuf,
+        unreported: PathBuf,
+        recorded: impl Fn() + Send + 'static,
+    ) -> io::Result<Self> {
         fs::create_dir_all(&unreported)?;
-        let lines = OpenOptions::new().append(true).create(true).open(lines)?;
-        Ok(Self { lines, unreported })
+        let mut writer = Writer { file: append(&lines)?, lines, unreported: unreported.clone() };
+        let (events, queue) = mpsc::channel::<Event>();
+        let thread = std::thread::Builder::new().name("antiphon-records".to_owned());
+        let writer = thread.spawn(move || {
+            for event in queue {
+                if let Err(error) = writer.write(&event) {
+                    tracing::warn!("an event record was lost: {error}");
+                }
+                if matches!(event, Event::Play(_)) {
+                    recorded();
+                }
+            }
+        })?;
+        Ok(Self { events: Some(events), writer: Some(writer), unreported })
     }
 
     /// Adds a line. A play also waits for the server to hear of it. What
     /// cannot be written is lost and logged: music goes on.
-    pub fn add(&mut self, event: &Event) {
-        let outcome = serde_json::to_string(&Line { at_ms: wall_clock_ms(), event })
-            .map_err(io::Error::other)
-            .and_then(|line| self.lines.write_all(format!("{line}\n").as_bytes()))
-            .and_then(|()| match event {
-                Event::Play(play) => self.queue(play),
-                _ => Ok(()),
-            });
-        if let Err(error) = outcome {
-            tracing::warn!("an event record was lost: {error}");
+    pub fn add(&self, event: Event) {
+        if let Some(events) = &self.events {
+            let _ = events.send(event);
         }
     }
 
-    fn queue(&self, play: &PlayRecord) -> io::Result<()> {
-        let path = self.unreported.join(TrackId::new(play.id).to_string());
-        replace_file(&path, &play_event(play).encode_to_vec(), false)
+    /// The plays that the server has yet to hear of.
+    pub fn unreported(&self) -> Unreported {
+        Unreported { folder: self.unreported.clone() }
     }
+}
 
-    /// Plays that the server has not acknowledged, with what to say when it
-    /// has.
-    pub fn unreported(&self) -> (Vec<proto::PlayEvent>, Reported) {
-        let entries = fs::read_dir(&self.unreported).into_iter().flatten().flatten();
+impl Drop for Records {
+    fn drop(&mut self) {
+        self.events = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+struct Writer {
+    file: File,
+    lines: PathBuf,
+    unreported: PathBuf,
+}
+
+impl Writer {
+    fn write(&mut self, event: &Event) -> io::Result<()> {
+        if self.file.metadata()?.len() > MAX_RECORDS_BYTES {
+            fs::rename(&self.lines, self.lines.with_extension("old.jsonl"))?;
+            self.file = append(&self.lines)?;
+        }
+        let line = serde_json::to_string(&Line { at_ms: wall_clock_ms(), event })
+            .map_err(io::Error::other)?;
+        self.file.write_all(format!("{line}\n").as_bytes())?;
+        if let Event::Play(play) = event {
+            let path = self.unreported.join(TrackId::new(play.id).to_string());
+            replace_file(&path, &play_event(play).encode_to_vec(), false)?;
+        }
+        Ok(())
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// Where plays wait that the server has yet to hear of.
+pub struct Unreported {
+    folder: PathBuf,
+}
+
+impl Unreported {
+    /// Some of them, at most 100, with what to say when the server has them.
+    pub fn read(&self) -> (Vec<proto::PlayEvent>, Reported) {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let files: Vec<PathBuf> = entries
             .map(|entry| entry.path())
             .filter(|path| path.extension().is_none())
@@ -243,7 +304,7 @@ mod tests {
     fn a_play_is_recorded_and_waits_until_the_server_has_it() {
         let folder = tempfile::tempdir().unwrap();
         let (lines, queue) = (folder.path().join("events.jsonl"), folder.path().join("queue"));
-        let mut records = Records::open(lines.clone(), queue.clone()).unwrap();
+        let records = Records::open(lines.clone(), queue.clone(), || ()).unwrap();
         let play = PlayRecord {
             id: [1; 16],
             track: TrackId::new([2; 16]),
@@ -260,7 +321,7 @@ mod tests {
             pcm_blake3: "ab".repeat(32),
             finished: true,
         };
-        records.add(&Event::Play(play.clone()));
+        records.add(Event::Play(play.clone()));
         drop(records);
 
         let line = fs::read_to_string(lines.clone()).unwrap();
@@ -270,11 +331,11 @@ mod tests {
         assert_eq!(line["bitrate_kbps"], 160);
         assert_eq!(line["bytes"]["peers"], 2);
 
-        let records = Records::open(lines, queue).unwrap();
-        let (plays, reported) = records.unreported();
+        let records = Records::open(lines, queue, || ()).unwrap();
+        let (plays, reported) = records.unreported().read();
         assert_eq!(plays, [play_event(&play)]);
         assert_eq!(plays[0].first_sound_us, 2250);
         reported.acknowledged();
-        assert!(records.unreported().0.is_empty());
+        assert!(records.unreported().read().0.is_empty());
     }
 }

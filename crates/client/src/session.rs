@@ -24,6 +24,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const TICKET_RENEWAL: Duration = Duration::from_secs(60 * 60);
 /// How long a server may take to say welcome.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Round-trip time assumed until one is measured.
+const ASSUMED_RTT: Duration = Duration::from_millis(50);
 /// Notices that wait for the server at most.
 const QUEUED_NOTICES: usize = 256;
 /// Blobs in one announcement.
@@ -80,7 +82,9 @@ impl From<Closed> for RequestError {
 pub(crate) struct Session {
     connection: watch::Receiver<Option<Connection>>,
     notices: mpsc::Sender<client_notice::Kind>,
-    ticket: Arc<Mutex<Option<proto::SignedTicket>>>,
+    ticket: watch::Receiver<Option<proto::SignedTicket>>,
+    /// Why the server will not have us, if it said so.
+    refused: Arc<Mutex<Option<proto::Refused>>>,
 }
 
 impl Session {
@@ -90,10 +94,18 @@ impl Session {
         let first = identity.dial().await;
         let (current, connection) = watch::channel(Some(first.connection.clone()));
         let (notices, queued) = mpsc::channel(QUEUED_NOTICES);
-        let ticket = Arc::new(Mutex::new(None));
-        let keeper = Keeper { identity, events, current, queued, ticket: Arc::clone(&ticket) };
+        let (certified, ticket) = watch::channel(None);
+        let refused = Arc::new(Mutex::new(None));
+        let keeper = Keeper {
+            identity,
+            events,
+            current,
+            queued,
+            ticket: certified,
+            refused: Arc::clone(&refused),
+        };
         tokio::spawn(keeper.run(first));
-        Self { connection, notices, ticket }
+        Self { connection, notices, ticket, refused }
     }
 
     /// Makes a request on a stream of its own; the answer is still to come.
@@ -111,8 +123,30 @@ impl Session {
 
     /// Makes a request and waits for its answer.
     pub(crate) async fn ask(&self, kind: request::Kind) -> Result<reply::Kind, RequestError> {
-        let mut stream = self.request(Class::Control, kind).await?;
-        receive_reply(&mut stream).await
+        let answer = async {
+            let mut stream = self.request(Class::Control, kind).await?;
+            receive_reply(&mut stream).await
+        };
+        answer.await.map_err(|error| self.explain(error))
+    }
+
+    /// A request that failed because the server would not have us at all is
+    /// told as that.
+    pub(crate) fn explain(&self, error: RequestError) -> RequestError {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&error, &*refused) {
+            (RequestError::Offline | RequestError::Stream(_), Some(refused)) => {
+                RequestError::Refused(refused.clone())
+            }
+            _ => error,
+        }
+    }
+
+    /// The round-trip time last measured; asks for another measurement.
+    pub(crate) fn measure(&self) -> Option<Duration> {
+        let connection = self.connection.borrow().clone()?;
+        connection.ping();
+        connection.rtt()
     }
 
     /// Tells the server that these blobs are held whole, or are no longer.
@@ -121,6 +155,14 @@ impl Session {
         for blobs in blobs.chunks(ANNOUNCED_AT_ONCE) {
             let blobs = blobs.iter().map(|blob| Bytes::copy_from_slice(blob.as_bytes())).collect();
             self.tell(client_notice::Kind::Announce(proto::Announce { blobs }));
+        }
+    }
+
+    /// Tells the server that these blobs are held no longer.
+    pub(crate) fn withdraw(&self, blobs: &[BlobId]) {
+        for blobs in blobs.chunks(ANNOUNCED_AT_ONCE) {
+            let blobs = blobs.iter().map(|blob| Bytes::copy_from_slice(blob.as_bytes())).collect();
+            self.tell(client_notice::Kind::Withdraw(proto::Withdraw { blobs }));
         }
     }
 
@@ -139,9 +181,11 @@ impl Session {
         }));
     }
 
-    /// What to show to peers.
-    pub(crate) fn ticket(&self) -> Option<proto::SignedTicket> {
-        self.ticket.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What to show to peers; waited for if the server has not said welcome.
+    pub(crate) async fn ticket(&self) -> Option<proto::SignedTicket> {
+        let mut ticket = self.ticket.clone();
+        let shown = ticket.wait_for(Option::is_some).await.ok()?.clone();
+        shown
     }
 
     fn tell(&self, notice: client_notice::Kind) {
@@ -207,14 +251,18 @@ struct Keeper {
     events: mpsc::Sender<SessionEvent>,
     current: watch::Sender<Option<Connection>>,
     queued: mpsc::Receiver<client_notice::Kind>,
-    ticket: Arc<Mutex<Option<proto::SignedTicket>>>,
+    ticket: watch::Sender<Option<proto::SignedTicket>>,
+    refused: Arc<Mutex<Option<proto::Refused>>>,
 }
 
-/// Whether to go on.
+/// How to go on.
 enum Next {
-    /// Connect again.
-    Again,
-    /// Nobody needs the session any more, or the server will not have us.
+    /// On this connection.
+    Stay,
+    /// On another: this is what was wrong with this one.
+    Again(String),
+    /// Not at all: nobody needs the session any more, or the server will not
+    /// have us.
     End,
 }
 
@@ -225,10 +273,14 @@ impl Keeper {
         loop {
             let mut welcomed = false;
             let Dialled { connection, stream } = dialled;
-            let next = self.converse(&connection, stream, &mut welcomed).await;
+            let next = match stream {
+                Ok(stream) => self.converse(&connection, stream, &mut welcomed).await,
+                Err(error) => Next::Again(error.to_string()),
+            };
             self.current.send_replace(None);
             connection.close("the session ended");
-            if matches!(next, Next::End) {
+            let Next::Again(reason) = next else { return };
+            if self.events.send(SessionEvent::Down { reason }).await.is_err() {
                 return;
             }
             pause = if welcomed { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
@@ -245,89 +297,87 @@ impl Keeper {
     async fn converse(
         &mut self,
         connection: &Connection,
-        stream: Result<Stream, StreamError>,
+        stream: Stream,
         welcomed: &mut bool,
     ) -> Next {
-        let reason = match stream {
-            Ok(stream) => {
-                let (mut sender, mut receiver) = stream.split();
-                let mut welcome_by = Some(tokio::time::Instant::now() + WELCOME_TIMEOUT);
-                let mut renewal = tokio::time::interval(TICKET_RENEWAL);
-                renewal.reset();
-                loop {
-                    let waited_enough = async {
-                        match welcome_by {
-                            Some(at) => tokio::time::sleep_until(at).await,
-                            None => std::future::pending().await,
-                        }
-                    };
-                    tokio::select! {
-                        notice = receiver.receive_message::<ServerNotice>() => match notice {
-                            Ok(Some(ServerNotice { kind })) => {
-                                if matches!(kind, Some(server_notice::Kind::Welcome(_))) {
-                                    *welcomed = true;
-                                    welcome_by = None;
-                                }
-                                if let Next::End = self.handle(connection, kind).await {
-                                    return Next::End;
-                                }
-                            }
-                            Ok(None) => break "the server ended the session".to_owned(),
-                            Err(error) => break error.to_string(),
-                        },
-                        Some(kind) = self.queued.recv(), if *welcomed => {
-                            if let Err(error) = send_notice(&mut sender, kind).await {
-                                break error.to_string();
-                            }
-                        }
-                        _ = renewal.tick() => {
-                            let renew = client_notice::Kind::RenewTicket(proto::RenewTicket {});
-                            if let Err(error) = send_notice(&mut sender, renew).await {
-                                break error.to_string();
-                            }
-                        }
-                        () = waited_enough => break "the server did not answer".to_owned(),
-                        () = self.events.closed() => return Next::End,
-                    }
+        let (mut sender, mut receiver) = stream.split();
+        let welcome_by = tokio::time::Instant::now() + WELCOME_TIMEOUT;
+        let mut renewal = tokio::time::interval(TICKET_RENEWAL);
+        renewal.reset();
+        loop {
+            let next = tokio::select! {
+                notice = receiver.receive_message::<ServerNotice>() => match notice {
+                    Ok(Some(notice)) => self.handle(connection, notice.kind, welcomed).await,
+                    Ok(None) => Next::Again("the server ended the session".to_owned()),
+                    Err(error) => Next::Again(error.to_string()),
+                },
+                Some(kind) = self.queued.recv(), if *welcomed => {
+                    next_after(send_notice(&mut sender, kind).await)
                 }
+                _ = renewal.tick() => {
+                    let renew = client_notice::Kind::RenewTicket(proto::RenewTicket {});
+                    next_after(send_notice(&mut sender, renew).await)
+                }
+                () = tokio::time::sleep_until(welcome_by), if !*welcomed => {
+                    Next::Again("the server did not answer".to_owned())
+                }
+                () = connection.leaving() => Next::Again("the server is stopping".to_owned()),
+                () = self.events.closed() => Next::End,
+            };
+            if !matches!(next, Next::Stay) {
+                return next;
             }
-            Err(error) => error.to_string(),
-        };
-        match self.events.send(SessionEvent::Down { reason }).await {
-            Ok(()) => Next::Again,
-            Err(_) => Next::End,
         }
     }
 
-    async fn handle(&self, connection: &Connection, kind: Option<server_notice::Kind>) -> Next {
+    async fn handle(
+        &self,
+        connection: &Connection,
+        kind: Option<server_notice::Kind>,
+        welcomed: &mut bool,
+    ) -> Next {
         let event = match kind {
             Some(server_notice::Kind::Welcome(welcome)) => {
-                self.keep_ticket(welcome.ticket);
-                let rtt = connection.rtt().unwrap_or(Duration::from_millis(50));
+                *welcomed = true;
+                self.ticket.send_replace(welcome.ticket);
+                let rtt = connection.rtt().unwrap_or(ASSUMED_RTT);
                 SessionEvent::Up { service: welcome.service, rtt }
             }
             Some(server_notice::Kind::Ticket(ticket)) => {
-                self.keep_ticket(Some(ticket));
-                return Next::Again;
+                self.ticket.send_replace(Some(ticket));
+                return Next::Stay;
             }
             Some(server_notice::Kind::Introduction(proto::Introduction { peer: Some(peer) })) => {
                 SessionEvent::Introduction(peer)
             }
-            Some(server_notice::Kind::Refused(refused)) => {
-                let _ = self.events.send(SessionEvent::Refused(refused)).await;
-                return Next::End;
-            }
+            Some(server_notice::Kind::Refused(refused)) => return self.refuse(refused).await,
             // A newer server may say what we do not understand.
-            _ => return Next::Again,
+            _ => return Next::Stay,
         };
         match self.events.send(event).await {
-            Ok(()) => Next::Again,
+            Ok(()) => Next::Stay,
             Err(_) => Next::End,
         }
     }
 
-    fn keep_ticket(&self, ticket: Option<proto::SignedTicket>) {
-        *self.ticket.lock().unwrap_or_else(PoisonError::into_inner) = ticket;
+    async fn refuse(&self, refused: proto::Refused) -> Next {
+        let passing = matches!(
+            refused.reason(),
+            proto::refused::Reason::Unavailable | proto::refused::Reason::Busy
+        );
+        if passing {
+            return Next::Again(refused.to_string());
+        }
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused.clone());
+        let _ = self.events.send(SessionEvent::Refused(refused)).await;
+        Next::End
+    }
+}
+
+fn next_after(sent: Result<(), StreamError>) -> Next {
+    match sent {
+        Ok(()) => Next::Stay,
+        Err(error) => Next::Again(error.to_string()),
     }
 }
 

@@ -1,14 +1,15 @@
 //! Fetching blocks: each request a task, each block verified before anyone
 //! hears of it (B37).
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use antiphon_listener::{PlayId, Refused, Source, TransferId};
 use antiphon_net::{Stream, StreamError, StreamItem};
-use antiphon_store::{Put, PutError, Store};
+use antiphon_store::{PutError, Store};
 use antiphon_types::{BlobId, BlockRange};
 use antiphon_wire::proto::{self, reply};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::gate::Gate;
 use crate::node::Event;
@@ -59,39 +60,65 @@ impl Transfer {
         let event = match outcome {
             Ok(0) | Err(Failure::Bad) => return,
             Ok(_) => Event::Refused { transfer: self.id, reason: Refused::Failed },
+            Err(Failure::Refused(Refused::NotHeld)) if self.source == Source::Server => {
+                Event::ServerLacks { play: self.to.play }
+            }
             Err(Failure::Refused(reason)) => Event::Refused { transfer: self.id, reason },
             Err(Failure::Store(reason)) => Event::StoreFailed { play: self.to.play, reason },
         };
         let _ = self.to.events.send(event);
     }
 
-    /// Reads what the server sends unasked after its answer to a play.
-    pub(crate) async fn run_push(self, mut stream: Stream) {
-        if let Err(Failure::Store(reason)) = self.receive(&mut stream).await {
-            let _ = self.to.events.send(Event::StoreFailed { play: self.to.play, reason });
+    /// Reads what the server sends unasked after its answer to a play, until
+    /// it ends or is called off; what has come by then is kept.
+    pub(crate) async fn run_push(self, mut stream: Stream, mut off: oneshot::Receiver<()>) {
+        let mut due: BTreeSet<u32> = self.blocks.iter().collect();
+        loop {
+            let item = tokio::select! {
+                biased;
+                item = stream.receive() => item,
+                _ = &mut off => break,
+            };
+            let Ok(Some(StreamItem::Block { index, proof, data })) = item else { break };
+            let first_byte = stream.first_block_byte().map(tokio::time::Instant::into_std);
+            if !due.remove(&index) {
+                break;
+            }
+            match self.keep(index, proof, data, first_byte).await {
+                Ok(()) => {}
+                Err(Failure::Store(reason)) => {
+                    let failed = Event::StoreFailed { play: self.to.play, reason };
+                    let _ = self.to.events.send(failed);
+                    break;
+                }
+                Err(_) => break,
+            }
         }
         let _ = self.to.events.send(Event::PushEnded { play: self.to.play });
     }
 
     /// Takes blocks until the stream ends; returns how many did not come.
-    async fn receive(&self, stream: &mut Stream) -> Result<u32, Failure> {
-        let mut missing = self.blocks.len();
+    async fn receive(&self, stream: &mut Stream) -> Result<usize, Failure> {
+        let mut due: BTreeSet<u32> = self.blocks.iter().collect();
         loop {
             match stream.receive().await {
                 Ok(Some(StreamItem::Block { index, proof, data })) => {
-                    if !self.blocks.contains(index) {
-                        // Nobody asked for it: whoever does that is not
-                        // trusted with the rest either.
+                    if !due.remove(&index) {
+                        // Nobody asked for it, or not again: whoever does that
+                        // is not trusted with the rest either.
                         return Err(Failure::Refused(Refused::Failed));
                     }
                     let first_byte = stream.first_block_byte().map(tokio::time::Instant::into_std);
                     self.keep(index, proof, data, first_byte).await?;
-                    missing = missing.saturating_sub(1);
                 }
                 Ok(Some(StreamItem::Message(body))) => {
                     return Err(Failure::Refused(late_refusal(body)));
                 }
-                Ok(None) => return Ok(missing),
+                Ok(None) => return Ok(due.len()),
+                Err(StreamError::Reset(_)) => {
+                    let choked = Refused::Choked { retry_after: DEFAULT_RETRY };
+                    return Err(Failure::Refused(choked));
+                }
                 Err(_) => return Err(Failure::Refused(Refused::Failed)),
             }
         }
@@ -104,26 +131,27 @@ impl Transfer {
         data: bytes::Bytes,
         first_byte: Option<Instant>,
     ) -> Result<(), Failure> {
-        let (store, blob) = (self.to.store.clone(), self.to.blob);
-        let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        let outcome =
-            tokio::task::spawn_blocking(move || store.put(blob, block, &proof, &data)).await;
-        let (play, source, transfer) = (self.to.play, self.source, self.id);
-        match outcome {
-            Ok(Ok(put)) => {
-                self.to.gate.open(block);
-                let new = put == Put::Stored;
-                let event = Event::Block { play, source, transfer, block, bytes, new, first_byte };
-                let _ = self.to.events.send(event);
-                Ok(())
-            }
-            Ok(Err(PutError::Unverified | PutError::WrongLength | PutError::OutOfRange)) => {
-                let _ = self.to.events.send(Event::BadBlock { play, source, transfer, block });
-                Err(Failure::Bad)
-            }
-            Ok(Err(error)) => Err(Failure::Store(error.to_string())),
-            Err(_) => Err(Failure::Store("the program is ending".to_owned())),
-        }
+        let to = self.to.clone();
+        let (play, source, transfer) = (to.play, self.source, self.id);
+        // In one piece, so that cancelling cannot part what is stored from
+        // what is told.
+        let kept = tokio::task::spawn_blocking(move || {
+            let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
+            let event = match to.store.put(to.blob, block, &proof, &data) {
+                Ok(_) => {
+                    to.gate.open(block);
+                    Event::Block { play, source, transfer, block, bytes, first_byte }
+                }
+                Err(PutError::Unverified | PutError::WrongLength | PutError::OutOfRange) => {
+                    let _ = to.events.send(Event::BadBlock { play, source, transfer, block });
+                    return Err(Failure::Bad);
+                }
+                Err(error) => return Err(Failure::Store(error.to_string())),
+            };
+            let _ = to.events.send(event);
+            Ok(())
+        });
+        kept.await.unwrap_or_else(|_| Err(Failure::Store("the program is ending".to_owned())))
     }
 }
 

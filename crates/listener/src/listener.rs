@@ -182,6 +182,8 @@ impl Listener {
         bytes: u32,
     ) {
         self.wake(now);
+        // A second copy of a block is a delivery too: it was asked for when the
+        // first was late. That nobody sends one unasked is the owner's to see.
         self.credit(source, bytes);
         let now = self.now;
         let Some(play) = self.current(id) else {

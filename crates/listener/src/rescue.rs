@@ -80,7 +80,7 @@ impl Listener {
         let fetch = desk.server.map_or(Duration::ZERO, |server| self.server_fetch(&server));
         let reserve = self.config.policy.emergency_media;
         if play.playout.media_ahead(self.now, next) >= reserve
-            || soonest + self.config.slack + fetch <= play.playout.due(next)
+            || soonest + self.config.slack * 3 + fetch <= play.playout.due(next)
         {
             self.stop_push(keep);
         }

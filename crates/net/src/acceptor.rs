@@ -18,9 +18,10 @@ use crate::{greeting, socket};
 /// What strangers may cost before they have shown who they are.
 #[derive(Debug, Clone)]
 pub struct AcceptorLimits {
-    /// Handshakes under way in all; 256 × 6 KiB is the memory they may take.
+    /// Connections in all that were not let in yet, in the handshake or before
+    /// [`Connection::let_in`]. Each may hold a socket and 1 MiB.
     pub half_open: usize,
-    /// Handshakes under way from one address: a household, or a hostile host.
+    /// The same from one address: a household, or a hostile host.
     pub half_open_per_address: usize,
     /// Time from the connection to the end of the handshake.
     pub handshake_timeout: Duration,
@@ -133,8 +134,7 @@ impl Door {
         };
         match tokio::time::timeout(self.limits.handshake_timeout, greeting).await {
             Ok(Ok(greeted)) => {
-                drop(place);
-                let connection = Connection::accepted(stream, from, greeted);
+                let connection = Connection::accepted(stream, from, greeted, place);
                 // Refused only while shutting down.
                 let _ = ready.send(connection).await;
             }
@@ -159,7 +159,7 @@ impl Door {
 }
 
 /// The right to be half open, given back when dropped.
-struct Place {
+pub(crate) struct Place {
     door: Arc<Door>,
     from: IpAddr,
 }

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::Clock;
+use crate::acceptor::Place;
 use crate::driver;
 use crate::greeting::Greeted;
 use crate::stream::Stream;
@@ -91,6 +92,8 @@ pub(crate) struct State {
     pub(crate) closing: Option<String>,
     /// What the other side said when it took its leave.
     pub(crate) farewell: Option<String>,
+    /// What an accepted connection costs until its owner lets it in.
+    pub(crate) place: Option<Place>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,11 +135,13 @@ impl Shared {
         if !matches!(state.phase, Phase::Closed(_)) {
             state.phase = Phase::Closed(reason);
         }
+        let place = state.place.take();
         for stream in state.streams.values() {
             stream.readable.notify_one();
             stream.writable.notify_one();
         }
         drop(state);
+        drop(place);
         self.news.notify_waiters();
     }
 }
@@ -174,9 +179,15 @@ impl Connection {
         connection
     }
 
-    pub(crate) fn accepted(stream: TcpStream, from: SocketAddr, greeted: Greeted) -> Self {
+    pub(crate) fn accepted(
+        stream: TcpStream,
+        from: SocketAddr,
+        greeted: Greeted,
+        place: Place,
+    ) -> Self {
         let phase = Phase::Established { confirmed: false };
         let connection = Self::new(Role::Responder, greeted.remote, phase);
+        connection.shared.lock().place = Some(place);
         if let Ok(local) = stream.local_addr() {
             connection.shared.lock().addresses = Some((local, from));
         }
@@ -194,6 +205,7 @@ impl Connection {
             addresses: None,
             closing: None,
             farewell: None,
+            place: None,
         };
         let shared = Arc::new(Shared {
             clock,
@@ -239,6 +251,26 @@ impl Connection {
             Phase::Closed(reason) => Some(Err(reason.clone())),
         })
         .await
+    }
+
+    /// Waits until the other side has said that it goes away, or has gone.
+    pub async fn leaving(&self) {
+        self.wait_for(|state| (state.farewell.is_some() || state.closed().is_some()).then_some(()))
+            .await;
+    }
+
+    /// Measures the round-trip time again.
+    pub fn ping(&self) {
+        self.shared.lock().mux.ping(self.shared.clock.now());
+        self.shared.work.notify_one();
+    }
+
+    /// Says that the other side has shown its right to be here. Until then an
+    /// accepted connection counts among the strangers, who are few.
+    pub fn let_in(&self) {
+        // Dropped outside: giving a place back takes another lock.
+        let place = self.shared.lock().place.take();
+        drop(place);
     }
 
     /// Waits until the connection has ended.

@@ -80,6 +80,7 @@ pub(crate) async fn accepted(shared: Arc<Shared>, stream: TcpStream, greeted: Gr
         }
         dispatch(&mut state);
     }
+    shared.lock().mux.ping(shared.clock.now());
     shared.news.notify_waiters();
     run(&shared, stream, greeted.transport).await;
 }
@@ -119,6 +120,10 @@ impl Driver<'_> {
             let mut state = self.shared.lock();
             if self.out.is_empty() {
                 self.gather(&mut state)?;
+            }
+            // What was sent, or given up, has made room for writers.
+            if dispatch(&mut state) {
+                self.shared.news.notify_waiters();
             }
             (state.mux.poll_timeout(), state.closing.clone())
         };
@@ -249,7 +254,7 @@ impl Driver<'_> {
 }
 
 /// Hands what has come to those who wait for it; true if there is a new
-/// stream.
+/// stream, or the other side goes away.
 fn dispatch(state: &mut State) -> bool {
     let mut news = false;
     while let Some(event) = state.mux.poll_event() {
@@ -262,7 +267,10 @@ fn dispatch(state: &mut State) -> bool {
             Event::Data { id, data } => receive(state, id, data),
             Event::Finished { id } => end(state, id, StreamEnd::Finished),
             Event::Reset { id, code } => end(state, id, StreamEnd::Reset(code)),
-            Event::GoAway { reason, .. } => state.farewell = Some(reason),
+            Event::GoAway { reason, .. } => {
+                state.farewell = Some(reason);
+                news = true;
+            }
             Event::Writable { id } => {
                 if let Some(stream) = state.streams.get(&id) {
                     stream.writable.notify_one();

@@ -114,9 +114,6 @@ pub(crate) async fn respond(
     let message = read_framed(stream, IK_FIRST_OVERHEAD_BYTES + MAX_EARLY_BYTES).await?;
     let ephemeral =
         message.get(..32).and_then(|key| key.try_into().ok()).ok_or(GreetingError::Protocol)?;
-    if !is_new(ephemeral) {
-        return Err(GreetingError::Replayed);
-    }
     let mut handshake = Handshake::responder(
         params(),
         &prologue(selector, service),
@@ -135,6 +132,10 @@ pub(crate) async fn respond(
     let expected = identity::noise_public(&remote).map_err(|_| GreetingError::Identity)?;
     if handshake.remote_static() != Some(expected) {
         return Err(GreetingError::Identity);
+    }
+    // Remembered only now: garbage must not push out what is real.
+    if !is_new(ephemeral) {
+        return Err(GreetingError::Replayed);
     }
 
     let mut message = [0; 32 + NodeId::BYTES + 16];

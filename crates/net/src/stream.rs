@@ -136,6 +136,11 @@ impl Stream {
         (self.sender, self.receiver)
     }
 
+    /// Whether the connection below has not ended.
+    pub fn is_open(&self) -> bool {
+        self.sender.handle.connection.is_open()
+    }
+
     /// See [`StreamReceiver::receive`].
     pub async fn receive(&mut self) -> Result<Option<StreamItem>, StreamError> {
         self.receiver.receive().await

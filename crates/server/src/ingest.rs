@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -57,6 +58,9 @@ pub enum SkipReason {
     /// It is not music that we understand.
     #[error("{0}")]
     NotMusic(#[from] IngestError),
+    /// A decoder or encoder gave way under it.
+    #[error("it made the decoder or an encoder panic; please report it")]
+    Panicked,
     /// What was made of it cannot be kept.
     #[error("its blob cannot be written: {0}")]
     Blob(#[from] AddError),
@@ -133,8 +137,12 @@ pub fn ingest_files(service: &Service, files: Vec<PathBuf>, jobs: usize, observe
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while let Some(path) = next() {
-                    let outcome =
-                        ingest_file(service, &path, observer).unwrap_or_else(Outcome::Skipped);
+                    // A decoder that panics on one file must not end the rest.
+                    let attempt = AssertUnwindSafe(|| ingest_file(service, &path, observer));
+                    let outcome = match catch_unwind(attempt) {
+                        Ok(outcome) => outcome.unwrap_or_else(Outcome::Skipped),
+                        Err(_) => Outcome::Skipped(SkipReason::Panicked),
+                    };
                     observer.done(&path, &outcome);
                 }
             });
@@ -149,7 +157,9 @@ fn ingest_file(
 ) -> Result<Outcome, SkipReason> {
     let source_hash = hash_file(path)?;
     let track = service.keys.track_id(&source_hash);
-    if service.catalog.track(track)?.is_some() {
+    if let Some(known) = service.catalog.track(track)?
+        && known.renditions.iter().all(|known| service.origin.get(known.blob).is_some())
+    {
         return Ok(Outcome::AlreadyThere { track });
     }
     let encoded = encode_file(path, &DecodeLimits::default(), &|share| {

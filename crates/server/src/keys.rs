@@ -31,9 +31,9 @@ pub enum KeysError {
         /// Why it failed.
         source: io::Error,
     },
-    /// A file does not hold 32 bytes.
+    /// A file is gone, or does not hold 32 bytes.
     #[error(
-        "{path} does not hold a key of 32 bytes; restore it from a backup of this folder: \
+        "{path} is lost or damaged: it should hold a key of 32 bytes; restore it from a backup of this folder: \
          a new key would make a new service that no listener knows", path = path.display()
     )]
     Damaged {
@@ -45,8 +45,10 @@ pub enum KeysError {
 impl Keys {
     /// Reads the keys in a folder; draws them if there are none yet.
     pub fn open(folder: &Path) -> Result<Self, KeysError> {
-        let node = open_key(&folder.join("node.key"))?;
-        let content = open_key(&folder.join("content.key"))?;
+        // Where there is a catalogue there were keys.
+        let founded = folder.join("catalog.sqlite").exists();
+        let node = open_key(&folder.join("node.key"), founded)?;
+        let content = open_key(&folder.join("content.key"), founded)?;
         Ok(Self { node: NodeSecret::from_bytes(&node), content })
     }
 
@@ -61,7 +63,7 @@ impl Keys {
     }
 }
 
-fn open_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeysError> {
+fn open_key(path: &Path, founded: bool) -> Result<Zeroizing<[u8; 32]>, KeysError> {
     let fail = |action| {
         let path = path.to_owned();
         move |source| KeysError::Io { action, path, source }
@@ -71,18 +73,26 @@ fn open_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeysError> {
             Ok(key) => Ok(Zeroizing::new(key)),
             Err(_) => Err(KeysError::Damaged { path: path.to_owned() }),
         },
+        Err(error) if error.kind() == io::ErrorKind::NotFound && founded => {
+            Err(KeysError::Damaged { path: path.to_owned() })
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key: Zeroizing<[u8; 32]> = Zeroizing::new(rand::random());
-            write_secret(path, key.as_slice()).map_err(fail("write"))?;
-            Ok(key)
+            match write_secret(path, key.as_slice()) {
+                Ok(()) => Ok(key),
+                // Another process was faster: its key counts.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_key(path, true),
+                Err(error) => Err(fail("write")(error)),
+            }
         }
         Err(error) => Err(fail("read")(error)),
     }
 }
 
-/// Writes a new file with mode 0600 beside, syncs, renames.
+/// Writes a new file with mode 0600, whole or not at all; one that is there
+/// already is left alone.
 pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
+    let beside = path.with_extension(format!("{}.new", std::process::id()));
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
@@ -94,7 +104,14 @@ pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     drop(file);
-    fs::rename(&beside, path)
+    let linked = fs::hard_link(&beside, path);
+    fs::remove_file(&beside)?;
+    linked?;
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -110,6 +127,11 @@ mod tests {
         assert_eq!(first.track_id(&[1; 32]), again.track_id(&[1; 32]));
         assert_ne!(first.track_id(&[1; 32]), first.track_id(&[2; 32]));
 
+        fs::write(folder.path().join("catalog.sqlite"), b"").unwrap();
+        fs::remove_file(folder.path().join("content.key")).unwrap();
+        assert!(Keys::open(folder.path()).is_err(), "a lost key is not replaced");
+
+        fs::remove_file(folder.path().join("catalog.sqlite")).unwrap();
         fs::write(folder.path().join("node.key"), b"short").unwrap();
         let error = Keys::open(folder.path()).err().unwrap().to_string();
         assert!(error.contains("node.key") && error.contains("backup"), "{error}");

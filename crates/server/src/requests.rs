@@ -2,30 +2,40 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use antiphon_catalog::{BytesBySource, PlayRecord, RecordPlayError};
 use antiphon_media::RenditionKey;
 use antiphon_net::{Connection, Stream, StreamError};
 use antiphon_store::{OriginBlob, ProofCursor};
-use antiphon_types::{Bitrate, BlobId, BlockRange, BlockSet, Rendition, SAMPLE_RATE, TrackId};
+use antiphon_types::{
+    BLOCK_BYTES, Bitrate, BlobId, BlockRange, BlockSet, Rendition, SAMPLE_RATE, TrackId,
+};
 use antiphon_wire::proto::{
     self, Blocks, BlocksFollow, FindPeers, Found, Lease, Message as _, Peers, Play, Playing,
     PlaysReported, Refused, Reply, ReportPlays, Request, Search, SignedManifest, TrackSummary,
     refused, reply, request,
 };
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::service::{LEASE_LIFETIME, Service, wall_clock_ms};
 use crate::session::Listener;
 
 /// The most that is sent unasked, in milliseconds of audio (B02).
 const MAX_PUSH_MS: u32 = 15_000;
+/// Of these, what is sent at once.
+const PUSH_START_MS: u32 = 5_000;
+/// How many times its bitrate the rest is sent unless the asker says otherwise.
+const PUSH_PACE: u32 = 4;
 /// Tracks in one answer to a search.
 const MAX_FOUND: u32 = 200;
 /// An answer to a search ends with the track that passes this.
 const MAX_FOUND_BYTES: usize = 48 * 1024;
 /// Plays in one report.
 const MAX_REPORTED: usize = 100;
+/// Ranges in one `Play` that are looked at.
+const MAX_HELD_RANGES: usize = 256;
 /// Blocks in one request.
 const MAX_BLOCKS: u32 = 4096;
 
@@ -34,11 +44,10 @@ pub(crate) async fn serve_all(service: Arc<Service>, connection: Connection, lis
     while let Ok(stream) = connection.accept().await {
         let service = Arc::clone(&service);
         tokio::spawn(async move {
-            service.served.active_requests.fetch_add(1, Ordering::Relaxed);
+            let _active = service.served.begin_request();
             if let Err(error) = answer(&service, listener, stream).await {
                 tracing::debug!(device = ?listener.device, "request ended: {error}");
             }
-            service.served.active_requests.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }
@@ -114,9 +123,10 @@ async fn answer_play(
         push: Some(push.into()),
     };
     send(stream, reply::Kind::Playing(playing)).await?;
-    let held = held_blocks(&plan.rendition, &play.held);
+    let held = held_blocks(&plan.rendition, push, &play.held);
     let wanted = push.iter().filter(|block| !held.contains(*block)).collect();
-    send_blocks(service, stream, plan.blob, wanted).await
+    let pace = Pace::new(&plan.rendition, play.push_kbps);
+    send_blocks(service, stream, plan.blob, wanted, Some(pace)).await
 }
 
 /// What a play needs, looked up.
@@ -162,6 +172,41 @@ fn plan_play(service: &Service, track: TrackId, bitrate: Bitrate) -> Result<Plan
     Ok(Plan { manifest, rendition, leases, blob })
 }
 
+/// When the blocks of a push are due to be sent: a start at once, so that the
+/// music is safe, then no faster than the asker said. What peers give meanwhile
+/// need not be sent at all.
+struct Pace {
+    /// The first block that is held back.
+    from: u32,
+    interval: Duration,
+    next: Option<Instant>,
+}
+
+impl Pace {
+    fn new(rendition: &Rendition, push_kbps: u32) -> Self {
+        let kbps = match push_kbps {
+            0 => rendition.bitrate().kbps().saturating_mul(PUSH_PACE),
+            kbps => kbps.max(rendition.bitrate().kbps()),
+        };
+        let start = u64::from(PUSH_START_MS) * u64::from(SAMPLE_RATE) / 1000;
+        let from = rendition.size().block_at(rendition.offset_at(start));
+        Self {
+            from: from.map_or(u32::MAX, |block| block.get() + 1),
+            interval: Duration::from_secs(u64::from(BLOCK_BYTES) * 8) / kbps.saturating_mul(1000),
+            next: None,
+        }
+    }
+
+    async fn wait(&mut self, block: u32) {
+        if block < self.from {
+            return;
+        }
+        let next = self.next.unwrap_or_else(Instant::now) + self.interval;
+        self.next = Some(next);
+        tokio::time::sleep_until(next).await;
+    }
+}
+
 /// The blocks that hold the headers and the first `push_ms` of audio.
 fn pushed_blocks(rendition: &Rendition, push_ms: u32) -> BlockRange {
     if push_ms == 0 {
@@ -173,15 +218,13 @@ fn pushed_blocks(rendition: &Rendition, push_ms: u32) -> BlockRange {
     BlockRange::new(0, end)
 }
 
-fn held_blocks(rendition: &Rendition, ranges: &[proto::Range]) -> BlockSet {
+/// Which of the pushed blocks the asker says to hold.
+fn held_blocks(rendition: &Rendition, push: BlockRange, ranges: &[proto::Range]) -> BlockSet {
     let mut held = BlockSet::empty(rendition.size());
-    // A range from a stranger is cut to the blob before it is walked.
-    for range in ranges.iter().take(MAX_BLOCKS as usize) {
-        for block in range.start..range.end.min(held.block_count()) {
+    // Ranges from a stranger are cut before they are walked.
+    for range in ranges.iter().take(MAX_HELD_RANGES) {
+        for block in range.start..range.end.min(push.end) {
             held.insert(block);
-        }
-        if held.is_full() {
-            break;
         }
     }
     held
@@ -195,7 +238,8 @@ async fn answer_blocks(
     let not_found = || AnswerError::refused(refused::Reason::NotFound, "there is no such block");
     let blob = BlobId::from_slice(&blocks.blob)
         .ok_or(AnswerError::refused(refused::Reason::Malformed, "a blob id has 32 bytes"))?;
-    let blob = service.origin.get(blob).ok_or_else(not_found)?;
+    let shared = Arc::clone(service);
+    let blob = blocking(move || shared.origin.get(blob)).await?.ok_or_else(not_found)?;
     if blocks.start >= blocks.end || blocks.end > blob.size().block_count() {
         return Err(not_found());
     }
@@ -206,7 +250,7 @@ async fn answer_blocks(
         ));
     }
     send(stream, reply::Kind::BlocksFollow(BlocksFollow {})).await?;
-    send_blocks(service, stream, blob, (blocks.start..blocks.end).collect()).await
+    send_blocks(service, stream, blob, (blocks.start..blocks.end).collect(), None).await
 }
 
 /// Sends blocks as they are read. Ends when the other side wants no more.
@@ -215,10 +259,14 @@ async fn send_blocks(
     stream: &mut Stream,
     blob: OriginBlob,
     blocks: Vec<u32>,
+    mut pace: Option<Pace>,
 ) -> Result<(), AnswerError> {
     let mut cursor = ProofCursor::default();
     let blob = Arc::new(blob);
     for block in blocks {
+        if let Some(pace) = &mut pace {
+            pace.wait(block).await;
+        }
         let reader = Arc::clone(&blob);
         let (data, proof, used) = blocking(move || {
             let mut cursor = cursor;

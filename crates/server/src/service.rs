@@ -89,9 +89,26 @@ pub(crate) struct Served {
 }
 
 impl Served {
+    /// Counts a request as under way until the returned value is dropped.
+    pub(crate) fn begin_request(&self) -> ActiveRequest<'_> {
+        self.active_requests.fetch_add(1, Ordering::Relaxed);
+        ActiveRequest { served: self }
+    }
+
     pub(crate) fn count_block(&self, bytes: usize) {
         self.blocks.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// A request under way.
+pub(crate) struct ActiveRequest<'a> {
+    served: &'a Served,
+}
+
+impl Drop for ActiveRequest<'_> {
+    fn drop(&mut self) {
+        self.served.active_requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -140,26 +157,30 @@ impl Service {
     ) -> (Membership<'_>, mpsc::Receiver<server_notice::Kind>) {
         let (notices, queued) = mpsc::channel(QUEUED_NOTICES);
         let session = lock(&self.rng).next_u64();
+        let public = public.ip().to_canonical();
+        // Held over both, so that an older session's leaving comes before or
+        // after, not between.
+        let mut sessions = lock(&self.sessions);
         if listen_port != 0 {
-            let place = Place::new(public.ip(), local.iter().copied());
+            let place = Place::new(public, local.iter().copied());
             if let Err(error) = lock(&self.tracker).connect(self.clock.now(), peer, place) {
                 tracing::warn!(?peer, "not in the tracker: {error}");
             }
         }
-        let addresses = std::iter::once(public.ip())
+        let addresses = std::iter::once(public)
             .chain(local.iter().copied())
             .map(|ip| SocketAddr::new(ip, listen_port))
             .collect();
-        let member = Member { addresses, public: public.ip(), notices, session };
-        lock(&self.sessions).insert(peer, member);
+        sessions.insert(peer, Member { addresses, public, notices, session });
+        drop(sessions);
         (Membership { service: self, peer, session }, queued)
     }
 
-    /// Notes what a listener holds.
+    /// Notes what a listener holds. Asks the catalogue, so it may take a while.
     pub(crate) fn announce(&self, peer: NodeId, blobs: &[BlobId]) {
         // Only what is ours: nobody fills the index with inventions.
-        let ours: Vec<BlobId> =
-            blobs.iter().copied().filter(|blob| self.origin.get(*blob).is_some()).collect();
+        let known = |blob: &BlobId| matches!(self.catalog.rendition_owner(*blob), Ok(Some(_)));
+        let ours: Vec<BlobId> = blobs.iter().copied().filter(known).collect();
         if let Err(error) = lock(&self.tracker).announce(peer, &ours) {
             tracing::debug!(?peer, "announcement refused: {error}");
         }

@@ -161,6 +161,7 @@ async fn welcome(
     hello: &Hello,
     listener: Listener,
 ) -> Result<(), SessionError> {
+    connection.let_in();
     let welcome = Welcome {
         minor: proto::MINOR_VERSION,
         features: Vec::new(),
@@ -209,7 +210,10 @@ async fn handle(
 ) -> Result<(), SessionError> {
     match notice.kind {
         Some(client_notice::Kind::Announce(announce)) => {
-            service.announce(listener.peer, &blobs(&announce.blobs));
+            // Waited for, so that a flood of them waits in its own stream.
+            let (service, blobs) = (Arc::clone(service), blobs(&announce.blobs));
+            let _ =
+                tokio::task::spawn_blocking(move || service.announce(listener.peer, &blobs)).await;
         }
         Some(client_notice::Kind::Withdraw(withdraw)) => {
             service.withdraw(listener.peer, &blobs(&withdraw.blobs));
@@ -222,7 +226,9 @@ async fn handle(
         Some(client_notice::Kind::RenewTicket(_)) => {
             send(sender, server_notice::Kind::Ticket(ticket(service, listener))).await?;
         }
-        Some(client_notice::Kind::BadPeer(report)) => record_bad_peer(service, listener, &report),
+        Some(client_notice::Kind::BadPeer(report)) => {
+            record_bad_peer(service, listener, &report).await;
+        }
         // A second hello changes nothing; a newer client may say what we do
         // not understand.
         Some(client_notice::Kind::Hello(_)) | None => {}
@@ -230,13 +236,13 @@ async fn handle(
     Ok(())
 }
 
-fn record_bad_peer(service: &Arc<Service>, listener: Listener, report: &proto::BadPeer) {
+async fn record_bad_peer(service: &Arc<Service>, listener: Listener, report: &proto::BadPeer) {
     let (Some(peer), Some(blob)) =
         (NodeId::from_slice(&report.peer_key), BlobId::from_slice(&report.blob))
     else {
         return;
     };
-    tracing::warn!(?peer, ?blob, block = report.block, "reported for a bad block");
+    tracing::debug!(?peer, ?blob, block = report.block, "reported for a bad block");
     let report = BadPeer {
         peer,
         reporter: listener.device,
@@ -245,11 +251,13 @@ fn record_bad_peer(service: &Arc<Service>, listener: Listener, report: &proto::B
         at_ms: wall_clock_ms(),
     };
     let service = Arc::clone(service);
-    tokio::task::spawn_blocking(move || {
+    // Waited for, as announcements are. The catalogue keeps the last hundred.
+    let _ = tokio::task::spawn_blocking(move || {
         if let Err(error) = service.catalog.record_bad_peer(&report) {
             tracing::error!("a report was lost: {error}");
         }
-    });
+    })
+    .await;
 }
 
 fn ticket(service: &Service, listener: Listener) -> proto::SignedTicket {

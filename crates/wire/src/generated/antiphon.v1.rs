@@ -175,6 +175,10 @@ pub struct Play {
     /// server sends at most 15 s (B02).
     #[prost(uint32, tag = "4")]
     pub push_ms: u32,
+    /// How fast to send what lies beyond the first 5 s, in kbit/s, so that peers
+    /// have time to take over; 0 for four times the bitrate.
+    #[prost(uint32, tag = "5")]
+    pub push_kbps: u32,
 }
 /// The answer to `Play`. The blocks of `push` that were not held follow in
 /// order; the client stops them (stream stop) as soon as peers deliver.
