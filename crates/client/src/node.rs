@@ -155,7 +155,7 @@ impl Node {
     /// What is done now and then: measuring, retrying, showing.
     fn look_around(&mut self) {
         self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks % TICKS_PER_MEASUREMENT == 0 && self.play.is_some() {
+        if self.ticks.is_multiple_of(TICKS_PER_MEASUREMENT) && self.play.is_some() {
             let now = self.clock.now();
             if let Some(rtt) = self.session.measure().filter(|_| self.server_up) {
                 self.listener.handle_server_up(now, rtt);

@@ -184,8 +184,8 @@ impl Session {
     /// What to show to peers; waited for if the server has not said welcome.
     pub(crate) async fn ticket(&self) -> Option<proto::SignedTicket> {
         let mut ticket = self.ticket.clone();
-        let shown = ticket.wait_for(Option::is_some).await.ok()?.clone();
-        shown
+        ticket.wait_for(Option::is_some).await.ok()?;
+        ticket.borrow().clone()
     }
 
     fn tell(&self, notice: client_notice::Kind) {
