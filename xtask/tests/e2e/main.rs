@@ -11,6 +11,7 @@
 mod support;
 
 mod ingest;
+#[cfg(target_os = "linux")]
 mod introduction;
 #[cfg(target_os = "linux")]
 mod latency;

@@ -1,6 +1,7 @@
 //! Listeners, and what they record.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -37,7 +38,7 @@ impl Listener {
     }
 
     /// Lets others connect at this address.
-    pub(crate) fn at(self, listen: impl ToString) -> Self {
+    pub(crate) fn at(self, listen: SocketAddr) -> Self {
         Self { listen: listen.to_string(), ..self }
     }
 
@@ -82,6 +83,11 @@ impl Listener {
     pub(crate) fn events(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.data.join("events.jsonl")).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Begins a new record.
+    pub(crate) fn forget_events(&self) {
+        fs::remove_file(self.data.join("events.jsonl")).unwrap();
     }
 
     /// The events of one kind.
@@ -133,7 +139,9 @@ impl Play {
     /// It was heard to its end without a stall, and was what the server has.
     pub(crate) fn assert_heard_without_a_stall(&self, track: &Track) {
         self.assert_heard(track);
-        assert_eq!(self.stalls(), 0, "{self:?}");
+        // At eight times the speed a packet lasts 3 ms. A thread that a busy
+        // machine lets wait for so long is no want of music.
+        assert!(self.millis("stalled_ms") < 6.0, "{self:?}");
     }
 }
 

@@ -2,18 +2,20 @@
 
 pub(crate) mod listener;
 pub(crate) mod music;
+#[cfg(target_os = "linux")]
 pub(crate) mod narrow;
 pub(crate) mod process;
 pub(crate) mod service;
 
 use std::path::{Path, PathBuf};
-use std::sync::{OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use xtask::binaries::{self, Binaries};
 
-pub(crate) use listener::{Listener, Play};
+pub(crate) use listener::Listener;
 pub(crate) use music::{Track, music};
+#[cfg(target_os = "linux")]
 pub(crate) use narrow::Narrow;
 pub(crate) use process::Process;
 pub(crate) use service::Service;
@@ -49,10 +51,11 @@ static STAGE: RwLock<()> = RwLock::new(());
 
 /// Held by tests that bear company.
 pub(crate) fn beside_others() -> RwLockReadGuard<'static, ()> {
-    STAGE.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    STAGE.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Held by tests that measure.
-pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
-    STAGE.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+#[cfg(target_os = "linux")]
+pub(crate) fn alone() -> std::sync::RwLockWriteGuard<'static, ()> {
+    STAGE.write().unwrap_or_else(PoisonError::into_inner)
 }

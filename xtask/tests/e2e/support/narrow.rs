@@ -51,9 +51,14 @@ impl Narrow {
         self.inside
     }
 
+    /// How much she has sent.
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
     /// Waits until she has sent so much.
     pub(crate) fn wait_for_bytes(&self, bytes: u64) {
-        let passed = || (self.passed.load(Ordering::Relaxed) >= bytes).then_some(());
+        let passed = || (self.passed() >= bytes).then_some(());
         wait_for("a listener to serve another", passed);
     }
 }

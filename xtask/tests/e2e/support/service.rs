@@ -44,8 +44,7 @@ impl Service {
     fn listen(&mut self, address: &str) {
         let mut command = Command::new(&programs().server);
         command.arg("--data-dir").arg(self.data()).args(["run", "--listen", address]);
-        let mut process =
-            Process::start(self.folder.path(), "server", command.args(&self.options));
+        let mut process = Process::start(self.folder.path(), "server", command.args(&self.options));
         self.link = process.wait_for_line("the server's link");
         self.process = Some(process);
     }
@@ -92,6 +91,7 @@ impl Service {
         let listener = self.stranger(name);
         let output = listener.run(&["--peers", "on", "login", self.link()]);
         assert!(output.status.success(), "{output:?}");
+        listener.forget_events();
         listener
     }
 

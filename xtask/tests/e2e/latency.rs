@@ -1,0 +1,94 @@
+//! What a click costs on a link of 50 ms round trip and 10 Mbit/s.
+
+use std::process::Command;
+use std::time::Duration;
+
+use xtask::lab::link::{Link, Options, Side};
+use xtask::lab::shape::Shape;
+use xtask::lab::units::Rate;
+use xtask::tools::Tool;
+
+use crate::support::listener::Play;
+use crate::support::music::KBPS;
+use crate::support::{Listener, Process, Track, alone, music, programs};
+
+const ROUND_TRIP_MS: f64 = 50.0;
+/// What a block of 16 KiB with its headers takes at 10 Mbit/s.
+const BLOCK_MS: f64 = 14.0;
+
+#[test]
+fn a_click_costs_one_round_trip_on_an_open_session_and_three_cold() {
+    if !Tool::Link.present_or_skip() {
+        return;
+    }
+    let songs = music();
+    let _alone = alone();
+    let shape = Shape {
+        rate: Rate::bits_per_second(10_000_000),
+        delay: Duration::from_millis(25),
+        ..Shape::default()
+    };
+    let options = Options { a_to_b: shape, b_to_a: shape, ..Options::default() };
+    let link = Link::new(&options).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let start = |side: Side, name: &str, command: &mut Command| {
+        Process::start_by(folder.path(), name, command, |command| {
+            link.spawn(side, command).unwrap()
+        })
+    };
+
+    let data = folder.path().join("server");
+    songs.copy_to(&data);
+    let mut run = Command::new(&programs().server);
+    let listen = format!("{}:0", Side::A.address());
+    run.arg("--data-dir").arg(&data).args(["run", "--open", "--listen", &listen]);
+    let mut server = start(Side::A, "server", &mut run);
+    let address = server.wait_for_line("the server's link");
+
+    let plays = |name: &str, tracks: &[Track]| {
+        let listener = Listener::new(folder.path(), name);
+        let mut login = listener.command(&["--peers", "off", "login", &address]);
+        assert!(start(Side::B, name, &mut login).wait().success());
+        let ids: Vec<String> = tracks.iter().map(|track| track.id.to_string()).collect();
+        let play = ["play", "--bitrate", KBPS, "--speed", "20"];
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let mut play = start(Side::B, name, &mut listener.command(&[&play, &ids[..]].concat()));
+        assert!(play.wait().success(), "{}", play.stderr());
+        listener.plays()
+    };
+
+    // The first of several is cold, those after it find the session open.
+    let several = plays("several", &songs.short);
+    let mut cold: Vec<Play> =
+        (0..4).flat_map(|i| plays(&format!("cold-{i}"), &songs.short[i..=i])).collect();
+    let mut open = several;
+    cold.push(open.remove(0));
+    assert_eq!((open.len(), cold.len()), (songs.short.len() - 1, 5));
+
+    let first_byte = |plays: &[Play]| median(plays.iter().map(|p| p.millis("first_byte_ms")));
+    let to_sound = |plays: &[Play]| {
+        let sound = |p: &Play| p.millis("first_sound_ms") - p.millis("first_byte_ms");
+        median(plays.iter().map(sound)) - BLOCK_MS
+    };
+    let (open_ms, open_sound_ms) = (first_byte(&open), to_sound(&open));
+    // On a new connection TCP sends no more than about 14 KiB in the first
+    // flight: the end of the first block comes a round trip later.
+    let (cold_ms, cold_sound_ms) = (first_byte(&cold), to_sound(&cold) - ROUND_TRIP_MS);
+    eprintln!(
+        "first byte: {open_ms:.1} ms on an open session, {cold_ms:.1} ms cold; first sound \
+         {open_sound_ms:.1} ms and {cold_sound_ms:.1} ms after the first block"
+    );
+    assert!(open_ms >= ROUND_TRIP_MS, "faster than light: {open_ms} ms");
+    assert!(open_ms <= ROUND_TRIP_MS + 10.0, "{open_ms} ms: {open:#?}");
+    assert!(cold_ms <= 3.0 * ROUND_TRIP_MS + 20.0, "{cold_ms} ms: {cold:#?}");
+    assert!(open_sound_ms <= 30.0, "{open_sound_ms} ms: {open:#?}");
+    assert!(cold_sound_ms <= 30.0, "{cold_sound_ms} ms: {cold:#?}");
+    drop(server);
+    link.close().unwrap();
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
