@@ -82,10 +82,7 @@ impl KnownTrack {
 
     /// "Artist – Title", or what there is of it.
     pub fn name(&self) -> String {
-        match (self.manifest.artist.as_str(), self.manifest.title.as_str()) {
-            ("", title) => title.to_owned(),
-            (artist, title) => format!("{artist} – {title}"),
-        }
+        crate::cli::name_of(&self.manifest.artist, &self.manifest.title)
     }
 }
 

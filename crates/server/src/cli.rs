@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::export::export;
-use crate::ingest::{Observer, Outcome, find_files, ingest_files};
+use crate::ingest::{Observer, Outcome, find_files, ingest_files, name_of};
 use crate::keys::write_secret;
 use crate::{Join, Running, Service};
 
@@ -284,7 +284,7 @@ fn print_track(track: &TrackSummary, json: bool) {
         });
         println!("{line}");
     } else {
-        println!("{id}  {:>3}:{:02}  {artist} – {title}", seconds / 60, seconds % 60);
+        println!("{id}  {:>3}:{:02}  {}", seconds / 60, seconds % 60, name_of(artist, title));
     }
 }
 

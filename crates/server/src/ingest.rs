@@ -166,13 +166,18 @@ fn ingest_file(
         observer.progress(path, share);
     })?;
     let new_track = keep(service, track, source_hash, encoded)?;
-    let name = match new_track.tags.artist.as_str() {
-        "" => new_track.tags.title.clone(),
-        artist => format!("{artist} – {}", new_track.tags.title),
-    };
+    let name = name_of(&new_track.tags.artist, &new_track.tags.title);
     match service.catalog.add_track(&new_track)? {
         Added::New => Ok(Outcome::Added { track, name }),
         Added::AlreadyThere => Ok(Outcome::AlreadyThere { track }),
+    }
+}
+
+/// "Artist – Title", or what there is of it.
+pub(crate) fn name_of(artist: &str, title: &str) -> String {
+    match artist {
+        "" => title.to_owned(),
+        _ => format!("{artist} – {title}"),
     }
 }
 

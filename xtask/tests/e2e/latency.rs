@@ -16,6 +16,10 @@ const ROUND_TRIP_MS: f64 = 50.0;
 /// What a block of 16 KiB with its headers takes at 10 Mbit/s.
 const BLOCK_MS: f64 = 14.0;
 
+/// Other work on a shared machine only ever adds to a time: the best of so many
+/// attempts counts.
+const ATTEMPTS: usize = 3;
+
 #[test]
 fn a_click_costs_one_round_trip_on_an_open_session_and_three_cold() {
     if !Tool::Link.present_or_skip() {
@@ -57,34 +61,63 @@ fn a_click_costs_one_round_trip_on_an_open_session_and_three_cold() {
         listener.plays()
     };
 
-    // The first of several is cold, those after it find the session open.
-    let several = plays("several", &songs.short);
-    let mut cold: Vec<Play> =
-        (0..4).flat_map(|i| plays(&format!("cold-{i}"), &songs.short[i..=i])).collect();
-    let mut open = several;
-    cold.push(open.remove(0));
-    assert_eq!((open.len(), cold.len()), (songs.short.len() - 1, 5));
-
-    let first_byte = |plays: &[Play]| median(plays.iter().map(|p| p.millis("first_byte_ms")));
-    let to_sound = |plays: &[Play]| {
-        let sound = |p: &Play| p.millis("first_sound_ms") - p.millis("first_byte_ms");
-        median(plays.iter().map(sound)) - BLOCK_MS
-    };
-    let (open_ms, open_sound_ms) = (first_byte(&open), to_sound(&open));
-    // On a new connection TCP sends no more than about 14 KiB in the first
-    // flight: the end of the first block comes a round trip later.
-    let (cold_ms, cold_sound_ms) = (first_byte(&cold), to_sound(&cold) - ROUND_TRIP_MS);
-    eprintln!(
-        "first byte: {open_ms:.1} ms on an open session, {cold_ms:.1} ms cold; first sound \
-         {open_sound_ms:.1} ms and {cold_sound_ms:.1} ms after the first block"
-    );
-    assert!(open_ms >= ROUND_TRIP_MS, "faster than light: {open_ms} ms");
-    assert!(open_ms <= ROUND_TRIP_MS + 10.0, "{open_ms} ms: {open:#?}");
-    assert!(cold_ms <= 3.0 * ROUND_TRIP_MS + 20.0, "{cold_ms} ms: {cold:#?}");
-    assert!(open_sound_ms <= 30.0, "{open_sound_ms} ms: {open:#?}");
-    assert!(cold_sound_ms <= 30.0, "{cold_sound_ms} ms: {cold:#?}");
+    let mut attempt = 1;
+    loop {
+        // The first of several is cold, those after it find the session open.
+        let mut open = plays(&format!("several-{attempt}"), &songs.short);
+        let single = |i: usize| plays(&format!("cold-{attempt}-{i}"), &songs.short[i..=i]);
+        let mut cold: Vec<Play> = (0..4).flat_map(single).collect();
+        cold.push(open.remove(0));
+        assert_eq!((open.len(), cold.len()), (songs.short.len() - 1, 5));
+        let costs = Costs::of(&open, &cold);
+        eprintln!("attempt {attempt}: {costs:?}");
+        assert!(costs.open_ms >= ROUND_TRIP_MS, "faster than light: {costs:?}");
+        if costs.are_fair() {
+            break;
+        }
+        assert!(attempt < ATTEMPTS, "{costs:?}\n{open:#?}\n{cold:#?}");
+        attempt += 1;
+    }
     drop(server);
     link.close().unwrap();
+}
+
+/// Medians, in milliseconds.
+#[derive(Debug)]
+struct Costs {
+    /// Click to first byte on an open session.
+    open_ms: f64,
+    /// The same from a cold start.
+    cold_ms: f64,
+    /// From the first 16 KiB to the first sound.
+    open_sound_ms: f64,
+    cold_sound_ms: f64,
+}
+
+impl Costs {
+    fn of(open: &[Play], cold: &[Play]) -> Self {
+        let first_byte = |plays: &[Play]| median(plays.iter().map(|p| p.millis("first_byte_ms")));
+        let to_sound = |plays: &[Play]| {
+            let sound = |p: &Play| p.millis("first_sound_ms") - p.millis("first_byte_ms");
+            median(plays.iter().map(sound)) - BLOCK_MS
+        };
+        Self {
+            open_ms: first_byte(open),
+            cold_ms: first_byte(cold),
+            open_sound_ms: to_sound(open),
+            // On a new connection TCP sends no more than about 14 KiB in the
+            // first flight: the end of the first block comes a round trip
+            // later.
+            cold_sound_ms: to_sound(cold) - ROUND_TRIP_MS,
+        }
+    }
+
+    fn are_fair(&self) -> bool {
+        self.open_ms <= ROUND_TRIP_MS + 10.0
+            && self.cold_ms <= 3.0 * ROUND_TRIP_MS + 20.0
+            && self.open_sound_ms <= 30.0
+            && self.cold_sound_ms <= 30.0
+    }
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

@@ -205,8 +205,8 @@ async fn search(common: &Common, data: &DataDir, args: &SearchArgs) -> Result<Ex
             });
             println!("{line}");
         } else {
-            let (artist, title) = (plain(&track.artist), plain(&track.title));
-            println!("{id}  {:>3}:{:02}  {artist} – {title}", seconds / 60, seconds % 60);
+            let name = plain(&name_of(&track.artist, &track.title));
+            println!("{id}  {:>3}:{:02}  {name}", seconds / 60, seconds % 60);
         }
     }
     if !common.json && u64::from(found.total) > found.tracks.len() as u64 {
@@ -221,6 +221,14 @@ async fn find(engine: &Engine, words: &str, limit: u32) -> Result<proto::Found, 
     match engine.ask(request::Kind::Search(search)).await? {
         reply::Kind::Found(found) => Ok(found),
         _ => Err(RequestError::Nonsense.into()),
+    }
+}
+
+/// "Artist – Title", or what there is of it.
+pub(crate) fn name_of(artist: &str, title: &str) -> String {
+    match artist {
+        "" => title.to_owned(),
+        _ => format!("{artist} – {title}"),
     }
 }
 

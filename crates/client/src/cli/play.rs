@@ -1,5 +1,6 @@
 //! `antiphon play`.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -62,6 +63,10 @@ pub(super) async fn play(
         outcome = play_all(&engine, common.json, &args, named) => outcome?,
         stopped = stopped() => {
             stopped?;
+            if std::io::stderr().is_terminal() {
+                // The live line stands; the shell's prompt goes below it.
+                eprintln!();
+            }
             engine.stop().await;
             ExitCode::SUCCESS
         }

@@ -140,8 +140,9 @@ impl Play {
     pub(crate) fn assert_heard_without_a_stall(&self, track: &Track) {
         self.assert_heard(track);
         // At eight times the speed a packet lasts 3 ms. A thread that a busy
-        // machine lets wait for so long is no want of music.
-        assert!(self.millis("stalled_ms") < 6.0, "{self:?}");
+        // machine lets wait for some time slices is no want of music; what
+        // waits for a source waits longer.
+        assert!(self.millis("stalled_ms") < 25.0, "{self:?}");
     }
 }
 
