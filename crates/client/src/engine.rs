@@ -29,8 +29,6 @@ pub struct EngineConfig {
     pub data: DataDir,
     /// The server.
     pub link: ServerLink,
-    /// The shared secret, to log in with; otherwise empty.
-    pub join_secret: String,
     /// Whether music comes from and goes to other listeners.
     pub sharing: bool,
     /// Where other listeners may connect.
@@ -226,7 +224,8 @@ impl Engine {
         let identity = Identity {
             device,
             peer: peer.clone(),
-            join_secret: config.join_secret,
+            // The device is known; only `login` says the secret.
+            join_secret: String::new(),
             sharing: config.sharing,
             listen_port: acceptor.as_ref().map_or(0, |acceptor| acceptor.local_address().port()),
             link: config.link.clone(),

@@ -195,6 +195,25 @@ impl Session {
     }
 }
 
+/// Makes one request on a session of its own: for commands that neither play
+/// nor serve, beside a node that does.
+pub(crate) async fn ask_once(
+    link: ServerLink,
+    device: NodeSecret,
+    join_secret: String,
+    kind: request::Kind,
+) -> Result<reply::Kind, RequestError> {
+    let peer = NodeSecret::generate(&mut rand::rng());
+    let identity = Identity { link, device, peer, join_secret, sharing: false, listen_port: 0 };
+    let (events, mut inbox) = mpsc::channel(16);
+    let session = Session::start(identity, events).await;
+    let unheard = async { while inbox.recv().await.is_some() {} };
+    tokio::select! {
+        answer = session.ask(kind) => answer,
+        () = unheard => Err(session.explain(RequestError::Offline)),
+    }
+}
+
 /// The first message of an answer.
 pub(crate) async fn receive_reply(stream: &mut Stream) -> Result<reply::Kind, RequestError> {
     let reply: Option<Reply> = stream.receive_message().await?;

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::engine::{Engine, EngineConfig};
 use crate::faults::Faults;
-use crate::session::RequestError;
+use crate::session::{RequestError, ask_once};
 use crate::settings::{DataDir, Peers, Settings};
 
 /// Hear any song at once.
@@ -130,20 +130,9 @@ impl Common {
         let link = linked(data, &settings)?;
         consent::settle(self.peers, &mut settings, data)?;
         let sharing = settings.peers == Some(Peers::On);
-        self.start(data, link, String::new(), sharing).await
-    }
-
-    async fn start(
-        &self,
-        data: &DataDir,
-        link: ServerLink,
-        join_secret: String,
-        sharing: bool,
-    ) -> Result<Engine, Failure> {
         let config = EngineConfig {
             data: data.clone(),
             link,
-            join_secret,
             sharing,
             listen: self.listen,
             cache_bytes: self.cache_mb.map(|megabytes| megabytes.saturating_mul(1_000_000)),
@@ -175,8 +164,9 @@ fn linked(data: &DataDir, settings: &Settings) -> Result<ServerLink, Failure> {
 async fn login(common: &Common, data: &DataDir, args: LoginArgs) -> Result<ExitCode, Failure> {
     let mut settings = data.settings()?;
     consent::settle(common.peers, &mut settings, data)?;
-    let engine = common.start(data, args.link.clone(), args.secret, false).await?;
-    let total = find(&engine, "", 1).await?.total;
+    let everything = search_for("", 1);
+    let device = data.device_key()?;
+    let total = found(ask_once(args.link.clone(), device, args.secret, everything).await)?.total;
     settings.server = Some(args.link.to_string());
     data.save_settings(&settings)?;
     if common.json {
@@ -193,8 +183,8 @@ async fn login(common: &Common, data: &DataDir, args: LoginArgs) -> Result<ExitC
 
 async fn search(common: &Common, data: &DataDir, args: &SearchArgs) -> Result<ExitCode, Failure> {
     let link = linked(data, &data.settings()?)?;
-    let engine = common.start(data, link, String::new(), false).await?;
-    let found = find(&engine, &args.words.join(" "), args.limit).await?;
+    let wanted = search_for(&args.words.join(" "), args.limit);
+    let found = found(ask_once(link, data.device_key()?, String::new(), wanted).await)?;
     for track in &found.tracks {
         let id = TrackId::from_slice(&track.track).ok_or("the server's answer makes no sense")?;
         let seconds = track.samples / u64::from(SAMPLE_RATE);
@@ -215,12 +205,14 @@ async fn search(common: &Common, data: &DataDir, args: &SearchArgs) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// Searches the catalogue.
-async fn find(engine: &Engine, words: &str, limit: u32) -> Result<proto::Found, Failure> {
-    let search = proto::Search { words: words.to_owned(), limit, offset: 0 };
-    match engine.ask(request::Kind::Search(search)).await? {
+fn search_for(words: &str, limit: u32) -> request::Kind {
+    request::Kind::Search(proto::Search { words: words.to_owned(), limit, offset: 0 })
+}
+
+fn found(answer: Result<reply::Kind, RequestError>) -> Result<proto::Found, RequestError> {
+    match answer? {
         reply::Kind::Found(found) => Ok(found),
-        _ => Err(RequestError::Nonsense.into()),
+        _ => Err(RequestError::Nonsense),
     }
 }
 

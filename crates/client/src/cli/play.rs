@@ -8,7 +8,7 @@ use antiphon_types::{Bitrate, TrackId};
 use clap::Args;
 
 use super::progress::Progress;
-use super::{Common, Failure, find, plain, stopped};
+use super::{Common, Failure, found, plain, search_for, stopped};
 use crate::engine::{BitrateChoice, Engine, PlayOptions};
 use crate::player::SinkKind;
 use crate::record::{Event, PlayRecord};
@@ -163,7 +163,7 @@ fn named_tracks(what: &[String]) -> Result<Option<Vec<TrackId>>, Failure> {
 }
 
 async fn best_match(engine: &Engine, words: &str) -> Result<TrackId, Failure> {
-    let found = find(engine, words, 1).await?;
+    let found = found(engine.ask(search_for(words, 1)).await)?;
     let track = found.tracks.first().ok_or_else(|| format!("nothing fits {words:?}"))?;
     TrackId::from_slice(&track.track).ok_or_else(|| "the server's answer makes no sense".into())
 }
