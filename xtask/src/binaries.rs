@@ -7,12 +7,14 @@ use std::process::{Command, Stdio};
 use cargo_metadata::Message;
 
 use crate::failure::{Context as _, Failure, Result};
-use crate::workspace::{self, cargo};
+use crate::workspace::cargo;
 
 const CLIENT: &str = "antiphon-client";
 const SERVER: &str = "antiphon-server";
 /// The feature of the client that lets it misbehave on purpose.
 const FAULTS: &str = "faults";
+/// The program that has it.
+const FAULTY: &str = "antiphon-faulty";
 
 /// Where the two programs are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,17 +39,16 @@ pub fn build() -> Result<Binaries> {
     Ok(Binaries { client: find("antiphon")?, server: find("antiphon-server")? })
 }
 
-/// Builds the client that misbehaves on purpose, beside the ordinary one, in
-/// `faults/` of the target folder.
+/// Builds the client that can misbehave on purpose: a program of its own beside
+/// the ordinary one.
 ///
 /// # Errors
 ///
 /// It does not build.
 pub fn build_faulty_client() -> Result<PathBuf> {
-    let folder = workspace::target_folder()?.join(FAULTS);
     let mut build = cargo();
-    build.args(["build", "--locked", "-p", CLIENT, "--features", FAULTS]);
-    let built = executables(build.arg("--target-dir").arg(&folder))?;
+    build.args(["build", "--locked", "-p", CLIENT, "--features", FAULTS, "--bin", FAULTY]);
+    let built = executables(&mut build)?;
     built.into_iter().next().ok_or_else(|| Failure::new("cargo built no faulty client"))
 }
 

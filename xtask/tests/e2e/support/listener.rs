@@ -85,11 +85,6 @@ impl Listener {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// Begins a new record.
-    pub(crate) fn forget_events(&self) {
-        fs::remove_file(self.data.join("events.jsonl")).unwrap();
-    }
-
     /// The events of one kind.
     pub(crate) fn events_of(&self, kind: &str) -> Vec<Value> {
         let mut events = self.events();

@@ -91,7 +91,6 @@ impl Service {
         let listener = self.stranger(name);
         let output = listener.run(&["--peers", "on", "login", self.link()]);
         assert!(output.status.success(), "{output:?}");
-        listener.forget_events();
         listener
     }
 
