@@ -82,7 +82,15 @@ impl KnownTrack {
 
     /// "Artist – Title", or what there is of it.
     pub fn name(&self) -> String {
-        crate::cli::name_of(&self.manifest.artist, &self.manifest.title)
+        name_of(&self.manifest.artist, &self.manifest.title)
+    }
+}
+
+/// "Artist – Title", or what there is of it.
+pub(crate) fn name_of(artist: &str, title: &str) -> String {
+    match artist {
+        "" => title.to_owned(),
+        _ => format!("{artist} – {title}"),
     }
 }
 

@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::engine::{Engine, EngineConfig};
 use crate::faults::Faults;
+use crate::library::name_of;
 use crate::session::{RequestError, ask_once};
 use crate::settings::{DataDir, Peers, Settings};
 
@@ -213,14 +214,6 @@ fn found(answer: Result<reply::Kind, RequestError>) -> Result<proto::Found, Requ
     match answer? {
         reply::Kind::Found(found) => Ok(found),
         _ => Err(RequestError::Nonsense),
-    }
-}
-
-/// "Artist – Title", or what there is of it.
-pub(crate) fn name_of(artist: &str, title: &str) -> String {
-    match artist {
-        "" => title.to_owned(),
-        _ => format!("{artist} – {title}"),
     }
 }
 
