@@ -18,6 +18,10 @@ use crate::failure::{Context as _, Failure, Result};
 /// failure.
 const GRACE: Duration = Duration::from_secs(120);
 
+/// How much music the one before has heard of her second track when the next
+/// listener joins: people do not all click at the same moment.
+const APART: Duration = Duration::from_secs(20);
+
 /// Bytes of audio payload by source.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Bytes {
@@ -71,8 +75,8 @@ struct Listener {
     expected: usize,
 }
 
-/// Has all listeners play their playlists. Each joins when the one before has
-/// heard her first track, and stays online to the end.
+/// Has all listeners play their playlists. Each joins a while after the one
+/// before has heard her first track, and stays online to the end.
 pub(super) fn play_all(
     args: &Args,
     binaries: &Binaries,
@@ -86,24 +90,29 @@ pub(super) fn play_all(
         listeners.push(Listener::prepare(binaries, folder, server, catalogue, number, playlist)?);
     }
     let (ended, endings) = mpsc::channel();
+    let apart = APART.div_f64(args.speed);
     let mut joined = 0;
+    let mut join_at = Some(Instant::now());
     let mut last_news = Instant::now();
     let begun = Instant::now();
     loop {
-        let may_join = joined == 0 || listeners[joined - 1].ended > 0;
-        if joined < listeners.len() && may_join {
+        if join_at.is_some_and(|at| at <= Instant::now()) && joined < listeners.len() {
             listeners[joined].join(args, binaries, joined, ended.clone())?;
             println!("{} joins", listeners[joined].name);
             joined += 1;
+            join_at = None;
             continue;
         }
         if listeners.iter().all(|listener| listener.ended >= listener.expected) {
             break;
         }
-        match endings.recv_timeout(Duration::from_secs(1)) {
+        match endings.recv_timeout(Duration::from_millis(100)) {
             Ok(Ending::Play(number, play)) => {
                 last_news = Instant::now();
                 listeners[number].ended += 1;
+                if number + 1 == joined && listeners[number].ended == 1 {
+                    join_at = Some(Instant::now() + apart);
+                }
                 println!(
                     "{:>6.1} s  {}  {}",
                     begun.elapsed().as_secs_f64(),
