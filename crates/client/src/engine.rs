@@ -265,7 +265,6 @@ impl Engine {
             play: None,
             next_play: 1,
             server_up: false,
-            refused: None,
             peers: Default::default(),
             dialling: Default::default(),
             introductions: Default::default(),

@@ -99,7 +99,6 @@ pub(crate) struct Node {
     pub(crate) play: Option<CurrentPlay>,
     pub(crate) next_play: u64,
     pub(crate) server_up: bool,
-    pub(crate) refused: Option<proto::Refused>,
     pub(crate) peers: BTreeMap<NodeId, Connection>,
     pub(crate) dialling: BTreeSet<NodeId>,
     pub(crate) introductions: BTreeMap<NodeId, Instant>,
@@ -196,7 +195,6 @@ impl Node {
             SessionEvent::Up { service, rtt } => {
                 tracing::debug!(service, ?rtt, "session stands");
                 self.server_up = true;
-                self.refused = None;
                 self.records.add(record::Event::ServerUp);
                 self.listener.handle_server_up(now, rtt);
                 self.announce_all();
@@ -216,7 +214,6 @@ impl Node {
                 {
                     self.fail_play(PlayError::Refused(refused.to_string()));
                 }
-                self.refused = Some(refused);
             }
             SessionEvent::Introduction(peer) => {
                 if self.sharing {

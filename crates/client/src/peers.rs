@@ -7,7 +7,7 @@ use std::time::Duration;
 use antiphon_mesh::Grant;
 use antiphon_net::identity::NodeSecret;
 use antiphon_net::{
-    Acceptor, Connection, CredentialError, Dial, Stream, StreamError, check_ticket,
+    Acceptor, Connection, CredentialError, Dial, Stream, StreamError, check_ticket, wall_clock_ms,
 };
 use antiphon_store::{ProofCursor, Store};
 use antiphon_types::{BlobId, BlockRange, Class, NodeId};
@@ -21,7 +21,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::faults::Faults;
 use crate::node::Event;
-use crate::record::wall_clock_ms;
 use crate::session::Session;
 
 /// How long a peer may take to show its ticket.

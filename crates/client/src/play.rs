@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_listener::{Play, PlayId, Source, TransferId, WaitingFor};
 use antiphon_media::RenditionKey;
-use antiphon_net::{Stream, StreamError};
+use antiphon_net::{Stream, StreamError, wall_clock_ms};
 use antiphon_store::{Hold, Store};
 use antiphon_types::{
     BLOCK_BYTES, Bitrate, BlobSize, BlockRange, BlockSet, Class, Rendition, SAMPLE_RATE, TrackId,
@@ -19,7 +19,7 @@ use crate::gate::Gate;
 use crate::library::KnownTrack;
 use crate::node::{Event, Node};
 use crate::player::{self, Outcome, PlayerConfig, PlayerEvent};
-use crate::record::{self, BytesBySource, PlayRecord, millis, wall_clock_ms};
+use crate::record::{self, BytesBySource, PlayRecord, millis};
 use crate::session::{RequestError, Session, receive_reply};
 use crate::transfer::{Destination, Transfer};
 

@@ -6,8 +6,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use antiphon_net::wall_clock_ms;
 use antiphon_types::{Bitrate, TrackId};
 use antiphon_wire::proto::{self, Message as _};
 use bytes::Bytes;
@@ -288,12 +289,6 @@ fn micros(millis: f64) -> u64 {
 /// A duration as the records tell it: milliseconds with three decimals.
 pub(crate) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn wall_clock_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
-//! The one place where a real clock becomes a [`Timestamp`].
+//! The one place where a real clock becomes a [`Timestamp`], or a date.
+
+use std::time::SystemTime;
 
 use antiphon_types::Timestamp;
 use tokio::time::Instant;
@@ -32,4 +34,10 @@ pub async fn sleep_until(clock: &Clock, at: Option<Timestamp>) {
         Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,
     }
+}
+
+/// The date: milliseconds since 1970. Zero on a clock set before that.
+pub fn wall_clock_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -55,7 +55,7 @@ mod stream;
 
 pub use acceptor::{Acceptor, AcceptorLimits};
 pub use antiphon_handshake::identity;
-pub use clock::{Clock, sleep_until};
+pub use clock::{Clock, sleep_until, wall_clock_ms};
 pub use connection::{Closed, Connection, Dial};
 pub use credentials::{
     CredentialError, TICKET_LIFETIME_MS, check_manifest, check_peer_key, check_ticket,

@@ -16,13 +16,13 @@ use antiphon_media::{
     DecodeLimits, EncodedTrack, IngestError, KeystreamError, RenditionKey, apply_keystream,
     encode_file,
 };
-use antiphon_net::sign_manifest;
+use antiphon_net::{sign_manifest, wall_clock_ms};
 use antiphon_store::{AddError, hash};
 use antiphon_types::{BlobSizeError, Rendition, RenditionError, TrackId};
 use antiphon_wire::proto::{self, Message as _};
 use bytes::Bytes;
 
-use crate::service::{Service, wall_clock_ms};
+use crate::service::Service;
 
 /// What lies beside music and is not meant to be played.
 const SIDECARS: [&str; 22] = [

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use antiphon_catalog::{BytesBySource, PlayRecord, RecordPlayError};
 use antiphon_media::RenditionKey;
-use antiphon_net::{Connection, Stream, StreamError};
+use antiphon_net::{Connection, Stream, StreamError, wall_clock_ms};
 use antiphon_store::{OriginBlob, ProofCursor};
 use antiphon_types::{
     BLOCK_BYTES, Bitrate, BlobId, BlockRange, BlockSet, Rendition, SAMPLE_RATE, TrackId,
@@ -19,7 +19,7 @@ use antiphon_wire::proto::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::service::{LEASE_LIFETIME, Service, wall_clock_ms};
+use crate::service::{LEASE_LIFETIME, Service};
 use crate::session::Listener;
 
 /// The most that is sent unasked, in milliseconds of audio (B02).

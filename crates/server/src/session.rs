@@ -7,6 +7,7 @@ use std::time::Duration;
 use antiphon_catalog::{BadPeer, RegisterDeviceError};
 use antiphon_net::{
     Closed, Connection, StreamError, StreamReceiver, StreamSender, check_peer_key, issue_ticket,
+    wall_clock_ms,
 };
 use antiphon_types::{BlobId, NodeId};
 use antiphon_wire::proto::{
@@ -16,7 +17,7 @@ use antiphon_wire::proto::{
 use bytes::Bytes;
 
 use crate::requests;
-use crate::service::{Join, Service, wall_clock_ms};
+use crate::service::{Join, Service};
 
 /// How long a connection may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
