@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_listener::{Config, Listener, Source};
 use antiphon_net::identity::NodeSecret;
-use antiphon_net::{Acceptor, AcceptorLimits, Clock, ServerLink};
+use antiphon_net::{Acceptor, AcceptorLimits, Clock, ServerLink, Transport};
 use antiphon_store::Store;
 use antiphon_types::{Bitrate, TrackId};
 use antiphon_wire::proto::{reply, request};
@@ -33,6 +33,8 @@ pub struct EngineConfig {
     pub sharing: bool,
     /// Where other listeners may connect.
     pub listen: SocketAddr,
+    /// Over what to connect, to the server and to other listeners.
+    pub transport: Transport,
     /// How much the cache may hold; `None` for a tenth of the free disk.
     pub cache_bytes: Option<u64>,
     /// Misbehaviour on purpose.
@@ -229,6 +231,7 @@ impl Engine {
             sharing: config.sharing,
             listen_port: acceptor.as_ref().map_or(0, |acceptor| acceptor.local_address().port()),
             link: config.link.clone(),
+            transport: config.transport,
         };
         let session = Session::start(identity, session_events).await;
         let (events, events_inbox) = mpsc::unbounded_channel();
@@ -242,6 +245,7 @@ impl Engine {
         let neighbourhood = Neighbourhood {
             service: config.link.node,
             secret: peer,
+            transport: config.transport,
             session: session.clone(),
             store: store.clone(),
             events: events.clone(),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use antiphon_mesh::Grant;
 use antiphon_net::identity::NodeSecret;
 use antiphon_net::{
-    Acceptor, Connection, CredentialError, Dial, Stream, StreamError, check_ticket, wall_clock_ms,
+    Acceptor, Connection, CredentialError, Dial, Stream, StreamError, Transport, check_ticket,
+    wall_clock_ms,
 };
 use antiphon_store::{ProofCursor, Store};
 use antiphon_types::{BlobId, BlockRange, Class, NodeId};
@@ -39,6 +40,7 @@ pub(crate) struct Neighbourhood {
     pub(crate) service: NodeId,
     /// Our peer key of this session.
     pub(crate) secret: NodeSecret,
+    pub(crate) transport: Transport,
     pub(crate) session: Session,
     pub(crate) store: Store,
     pub(crate) events: mpsc::UnboundedSender<Event>,
@@ -68,6 +70,7 @@ impl Neighbourhood {
             node,
             service: self.service,
             secret: self.secret.clone(),
+            transport: self.transport,
         });
         let greeted = tokio::time::timeout(HELLO_TIMEOUT, self.greet(&connection)).await;
         match greeted.unwrap_or(Err(LinkError::Silent)) {

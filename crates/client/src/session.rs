@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use antiphon_net::identity::NodeSecret;
 use antiphon_net::{
-    Closed, Connection, Dial, ServerLink, Stream, StreamError, StreamSender, prove_peer_key,
+    Closed, Connection, Dial, ServerLink, Stream, StreamError, StreamSender, Transport,
+    prove_peer_key,
 };
 use antiphon_types::{BlobId, Class, NodeId};
 use antiphon_wire::proto::{
@@ -39,6 +40,7 @@ pub(crate) struct Identity {
     pub(crate) join_secret: String,
     pub(crate) sharing: bool,
     pub(crate) listen_port: u16,
+    pub(crate) transport: Transport,
 }
 
 /// What the session tells the engine.
@@ -201,10 +203,12 @@ pub(crate) async fn ask_once(
     link: ServerLink,
     device: NodeSecret,
     join_secret: String,
+    transport: Transport,
     kind: request::Kind,
 ) -> Result<reply::Kind, RequestError> {
     let peer = NodeSecret::generate(&mut rand::rng());
-    let identity = Identity { link, device, peer, join_secret, sharing: false, listen_port: 0 };
+    let (sharing, listen_port) = (false, 0);
+    let identity = Identity { link, device, peer, join_secret, sharing, listen_port, transport };
     let (events, mut inbox) = mpsc::channel(16);
     let session = Session::start(identity, events).await;
     let unheard = async { while inbox.recv().await.is_some() {} };
@@ -237,6 +241,7 @@ impl Identity {
             node: self.link.node,
             service: self.link.node,
             secret: self.device.clone(),
+            transport: self.transport,
         });
         let stream = self.say_hello(&connection).await;
         Dialled { connection, stream }

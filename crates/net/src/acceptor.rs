@@ -1,69 +1,65 @@
 //! Accepting connections from whoever knocks, within limits.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_handshake::identity::NodeSecret;
 use antiphon_types::NodeId;
+use quinn::{Endpoint, Incoming, TokioRuntime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::connection::Connection;
-use crate::{greeting, socket};
+use crate::door::{AcceptorLimits, Door, Place};
+use crate::quic::{self, QuicLink};
+use crate::socket;
+use crate::tcp::greeting;
+/// Ports tried when any port will do.
+const PORT_ATTEMPTS: usize = 16;
 
-/// What strangers may cost before they have shown who they are.
-#[derive(Debug, Clone)]
-pub struct AcceptorLimits {
-    /// Connections in all that were not let in yet, in the handshake or before
-    /// [`Connection::let_in`]. Each may hold a socket and 1 MiB.
-    pub half_open: usize,
-    /// The same from one address: a household, or a hostile host.
-    pub half_open_per_address: usize,
-    /// Time from the connection to the end of the handshake.
-    pub handshake_timeout: Duration,
-    /// First messages remembered, so that a recorded one is not answered
-    /// twice. What may travel in one is harmless to repeat, so forgetting the
-    /// oldest costs an attacker's victim nothing but one read.
-    pub remembered_greetings: usize,
-}
+/// Connections that wait to be accepted by their owner.
+const QUEUED_CONNECTIONS: usize = 64;
 
-impl Default for AcceptorLimits {
-    fn default() -> Self {
-        Self {
-            half_open: 256,
-            half_open_per_address: 64,
-            handshake_timeout: Duration::from_secs(5),
-            remembered_greetings: 65_536,
-        }
-    }
-}
-
-/// A listening socket that hands out connections whose handshake is done.
+/// Listening sockets, TCP and UDP on one port, that hand out connections whose
+/// handshake is done.
 #[derive(Debug)]
 pub struct Acceptor {
     local_address: SocketAddr,
     ready: mpsc::Receiver<Connection>,
-    task: JoinHandle<()>,
+    /// Ends with the acceptor.
+    _listening: JoinSet<()>,
 }
 
 impl Acceptor {
     /// Listens on `address` as the node of `secret`, for members of `service`.
+    ///
+    /// # Errors
+    ///
+    /// The port is taken, for TCP or for UDP, or may not be used.
     pub async fn bind(
         address: SocketAddr,
         secret: NodeSecret,
         service: NodeId,
         limits: AcceptorLimits,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        let (listener, socket) = bind_both(address).await?;
         let local_address = listener.local_addr()?;
-        let (sender, ready) = mpsc::channel(64);
-        let door = Arc::new(Door { secret, service, limits, state: Mutex::default() });
-        let task = tokio::spawn(door.run(listener, sender));
-        Ok(Self { local_address, ready, task })
+        let endpoint = Endpoint::new(
+            quic::config::endpoint(),
+            Some(quic::config::server(&secret)?),
+            socket,
+            Arc::new(TokioRuntime),
+        )?;
+        let (sender, ready) = mpsc::channel(QUEUED_CONNECTIONS);
+        let door = Arc::new(Door::new(limits));
+        let porter = Arc::new(Porter { secret, service, door, ready: sender });
+        let mut listening = JoinSet::new();
+        listening.spawn(Arc::clone(&porter).listen_tcp(listener));
+        listening.spawn(porter.listen_quic(endpoint));
+        Ok(Self { local_address, ready, _listening: listening })
     }
 
     /// Where it listens; a port of 0 has become a real one.
@@ -81,34 +77,21 @@ impl Acceptor {
     }
 }
 
-impl Drop for Acceptor {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-struct Door {
+/// What the tasks of an acceptor share.
+struct Porter {
     secret: NodeSecret,
     service: NodeId,
-    limits: AcceptorLimits,
-    state: Mutex<DoorState>,
+    door: Arc<Door>,
+    ready: mpsc::Sender<Connection>,
 }
 
-#[derive(Default)]
-struct DoorState {
-    half_open: BTreeMap<IpAddr, usize>,
-    half_open_in_all: usize,
-    greetings: BTreeSet<[u8; 32]>,
-    greetings_by_age: VecDeque<[u8; 32]>,
-}
-
-impl Door {
-    async fn run(self: Arc<Self>, listener: TcpListener, ready: mpsc::Sender<Connection>) {
+impl Porter {
+    async fn listen_tcp(self: Arc<Self>, listener: TcpListener) {
         loop {
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    let Some(place) = Place::take(&self, from.ip()) else { continue };
-                    tokio::spawn(Arc::clone(&self).greet(stream, from, place, ready.clone()));
+                    let Some(place) = Place::take(&self.door, from.ip()) else { continue };
+                    tokio::spawn(Arc::clone(&self).greet_tcp(stream, from, place));
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: existing connections go
@@ -120,75 +103,74 @@ impl Door {
         }
     }
 
-    async fn greet(
-        self: Arc<Self>,
-        mut stream: TcpStream,
-        from: SocketAddr,
-        place: Place,
-        ready: mpsc::Sender<Connection>,
-    ) {
+    async fn greet_tcp(self: Arc<Self>, mut stream: TcpStream, from: SocketAddr, place: Place) {
         let greeting = async {
             socket::tune(&stream)?;
-            greeting::respond(&mut stream, &self.secret, &self.service, |key| self.is_new(key))
-                .await
+            let is_new = |key| self.door.is_new(key);
+            greeting::respond(&mut stream, &self.secret, &self.service, is_new).await
         };
-        match tokio::time::timeout(self.limits.handshake_timeout, greeting).await {
+        match tokio::time::timeout(self.door.timeout(), greeting).await {
             Ok(Ok(greeted)) => {
-                let connection = Connection::accepted(stream, from, greeted, place);
-                // Refused only while shutting down.
-                let _ = ready.send(connection).await;
+                self.hand_out(Connection::accepted_tcp(stream, from, greeted, place)).await;
             }
             Ok(Err(error)) => tracing::debug!(%from, "no handshake: {error}"),
             Err(_) => tracing::debug!(%from, "no handshake in time"),
         }
     }
 
-    fn is_new(&self, ephemeral: [u8; 32]) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.greetings.insert(ephemeral) {
-            return false;
-        }
-        state.greetings_by_age.push_back(ephemeral);
-        if state.greetings_by_age.len() > self.limits.remembered_greetings
-            && let Some(oldest) = state.greetings_by_age.pop_front()
-        {
-            state.greetings.remove(&oldest);
-        }
-        true
-    }
-}
-
-/// The right to be half open, given back when dropped.
-pub(crate) struct Place {
-    door: Arc<Door>,
-    from: IpAddr,
-}
-
-impl Place {
-    fn take(door: &Arc<Door>, from: IpAddr) -> Option<Self> {
-        let mut state = door.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.half_open_in_all >= door.limits.half_open {
-            return None;
-        }
-        let here = state.half_open.entry(from).or_default();
-        if *here >= door.limits.half_open_per_address {
-            return None;
-        }
-        *here += 1;
-        state.half_open_in_all += 1;
-        Some(Self { door: Arc::clone(door), from })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut state = self.door.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.half_open_in_all -= 1;
-        if let Some(here) = state.half_open.get_mut(&self.from) {
-            *here -= 1;
-            if *here == 0 {
-                state.half_open.remove(&self.from);
+    async fn listen_quic(self: Arc<Self>, endpoint: Endpoint) {
+        while let Some(incoming) = endpoint.accept().await {
+            // An address that may be forged costs one packet, and no memory.
+            if self.door.is_busy() && incoming.may_retry() {
+                let _ = incoming.retry();
+                continue;
             }
+            match Place::take(&self.door, incoming.remote_address().ip()) {
+                Some(place) => {
+                    let porter = Arc::clone(&self);
+                    tokio::spawn(porter.greet_quic(incoming, endpoint.clone(), place));
+                }
+                // Silence: whoever is refused in words learns that we are here.
+                None => incoming.ignore(),
+            }
+        }
+    }
+
+    async fn greet_quic(self: Arc<Self>, incoming: Incoming, endpoint: Endpoint, place: Place) {
+        let from = incoming.remote_address();
+        let connecting = match incoming.accept() {
+            Ok(connecting) => connecting,
+            Err(error) => return tracing::debug!(%from, "no handshake: {error}"),
+        };
+        let connection = match tokio::time::timeout(self.door.timeout(), connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return tracing::debug!(%from, "no handshake: {error}"),
+            Err(_) => return tracing::debug!(%from, "no handshake in time"),
+        };
+        let Some(remote) = quic::node_of(&connection) else {
+            return tracing::debug!(%from, "no handshake: it showed no key");
+        };
+        let link = QuicLink::accepted(connection, endpoint);
+        self.hand_out(Connection::accepted_quic(link, remote, place)).await;
+    }
+
+    async fn hand_out(&self, connection: Connection) {
+        // Refused only while shutting down.
+        let _ = self.ready.send(connection).await;
+    }
+}
+
+/// A TCP and a UDP socket on one port.
+async fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
+    let mut attempts = if address.port() == 0 { PORT_ATTEMPTS } else { 1 };
+    loop {
+        attempts -= 1;
+        let listener = TcpListener::bind(address).await?;
+        match UdpSocket::bind(listener.local_addr()?) {
+            Ok(socket) => return Ok((listener, socket)),
+            // Somebody else has that port; another will be free for both.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
+            Err(error) => return Err(error),
         }
     }
 }

@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use antiphon_handshake::identity::NodeSecret;
 use antiphon_types::{Class, NodeId};
-use antiphon_wire::{CloseCode, Limits, StreamId};
-use antiphon_wire::{Mux, Role};
+use antiphon_wire::{CloseCode, Limits, Mux, Role, StreamId};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::Clock;
-use crate::acceptor::Place;
-use crate::driver;
-use crate::greeting::Greeted;
+use crate::door::Place;
+use crate::early::Early;
+use crate::quic::{self, Delivery, QuicLink, QuicReceiver, QuicSender};
 use crate::stream::Stream;
+use crate::tcp::driver;
+use crate::tcp::greeting::Greeted;
+use crate::{Clock, Transport, dial};
 
 /// Whom to connect to, and as whom.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub struct Dial {
     pub service: NodeId,
     /// Who calls.
     pub secret: NodeSecret,
+    /// Over what.
+    pub transport: Transport,
 }
 
 /// Why a connection is no more, or never came to be.
@@ -64,6 +67,9 @@ pub enum Closed {
     Idle,
 }
 
+/// Finished streams that a close waits for: the last words, not a download.
+const MAX_LEAVING: usize = 8;
+
 /// A connection. Clones share it; it closes when the last clone and the last
 /// of its streams are gone.
 #[derive(Clone)]
@@ -83,17 +89,36 @@ pub(crate) struct Shared {
 }
 
 pub(crate) struct State {
-    pub(crate) mux: Mux,
+    pub(crate) link: Link,
+    /// Streams that are, or began as, the multiplexer's.
     pub(crate) streams: BTreeMap<StreamId, StreamState>,
-    pub(crate) incoming: VecDeque<(StreamId, Class)>,
+    pub(crate) incoming: VecDeque<Incoming>,
     pub(crate) phase: Phase,
     pub(crate) addresses: Option<(SocketAddr, SocketAddr)>,
     /// The reason for which we want to close, once all is sent.
     pub(crate) closing: Option<String>,
     /// What the other side said when it took its leave.
     pub(crate) farewell: Option<String>,
+    /// QUIC streams that were finished lately and may still be under way.
+    pub(crate) leaving: VecDeque<Delivery>,
     /// What an accepted connection costs until its owner lets it in.
     pub(crate) place: Option<Place>,
+}
+
+/// What carries the streams.
+pub(crate) enum Link {
+    /// No transport has won yet.
+    Pending(Early),
+    /// TCP.
+    Mux(Box<Mux>),
+    /// QUIC.
+    Quic(QuicLink),
+}
+
+/// A stream that the other side has opened.
+pub(crate) enum Incoming {
+    Mux(StreamId, Class),
+    Quic(Class, QuicSender, QuicReceiver),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +139,10 @@ pub(crate) struct StreamState {
     pub(crate) end: Option<StreamEnd>,
     pub(crate) readable: Arc<Notify>,
     pub(crate) writable: Arc<Notify>,
+    /// What the stream has become if it was opened before QUIC had won; its
+    /// owner comes to take it.
+    pub(crate) quic_sender: Option<QuicSender>,
+    pub(crate) quic_receiver: Option<QuicReceiver>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +182,46 @@ impl State {
             _ => None,
         }
     }
+
+    /// The multiplexer, on TCP.
+    pub(crate) fn mux(&mut self) -> Option<&mut Mux> {
+        match &mut self.link {
+            Link::Mux(mux) => Some(mux),
+            Link::Pending(_) | Link::Quic(_) => None,
+        }
+    }
+
+    /// Remembers a stream that was finished, so that a close waits for it.
+    pub(crate) fn note_leaving(&mut self, delivery: Delivery) {
+        if self.leaving.len() >= MAX_LEAVING {
+            self.leaving.pop_front();
+        }
+        self.leaving.push_back(delivery);
+    }
+
+    /// Gives a stream up whose owner has gone.
+    pub(crate) fn reset(&mut self, id: StreamId, code: u32) {
+        match &mut self.link {
+            Link::Pending(early) => early.give_up(id),
+            Link::Mux(mux) => mux.reset(id, code),
+            // Its halves say so themselves when they are dropped.
+            Link::Quic(_) => {}
+        }
+    }
+
+    /// Says that no more will be written to a stream.
+    pub(crate) fn finish(&mut self, id: StreamId) {
+        match &mut self.link {
+            Link::Pending(early) => early.finish(id),
+            Link::Mux(mux) => mux.finish(id),
+            Link::Quic(_) => {
+                let stream = self.streams.get_mut(&id);
+                if let Some(sender) = stream.and_then(|stream| stream.quic_sender.as_mut()) {
+                    sender.finish();
+                }
+            }
+        }
+    }
 }
 
 /// Lets the driver know when nobody uses the connection any more.
@@ -174,37 +243,59 @@ impl Connection {
     ///
     /// Must be called within a tokio runtime, as everything here.
     pub fn dial(dial: Dial) -> Self {
-        let connection = Self::new(Role::Initiator, dial.node, Phase::Connecting);
-        tokio::spawn(driver::dial(Arc::clone(&connection.shared), dial));
+        let connection = Self::new(
+            dial.node,
+            Link::Pending(Early::default()),
+            Phase::Connecting,
+            Clock::start(),
+        );
+        tokio::spawn(dial::run(Arc::clone(&connection.shared), dial));
         connection
     }
 
-    pub(crate) fn accepted(
+    pub(crate) fn accepted_tcp(
         stream: TcpStream,
         from: SocketAddr,
         greeted: Greeted,
         place: Place,
     ) -> Self {
         let phase = Phase::Established { confirmed: false };
-        let connection = Self::new(Role::Responder, greeted.remote, phase);
-        connection.shared.lock().place = Some(place);
-        if let Ok(local) = stream.local_addr() {
-            connection.shared.lock().addresses = Some((local, from));
+        let clock = Clock::start();
+        let mux = Mux::new(Role::Responder, Limits::default(), clock.now());
+        let connection = Self::new(greeted.remote, Link::Mux(Box::new(mux)), phase, clock);
+        {
+            let mut state = connection.shared.lock();
+            state.place = Some(place);
+            state.addresses = stream.local_addr().ok().map(|local| (local, from));
         }
         tokio::spawn(driver::accepted(Arc::clone(&connection.shared), stream, greeted));
         connection
     }
 
-    fn new(role: Role, remote: NodeId, phase: Phase) -> Self {
-        let clock = Clock::start();
+    pub(crate) fn accepted_quic(link: QuicLink, remote: NodeId, place: Place) -> Self {
+        // A QUIC handshake cannot be replayed.
+        let phase = Phase::Established { confirmed: true };
+        let addresses = link.addresses();
+        let connection = Self::new(remote, Link::Quic(link), phase, Clock::start());
+        {
+            let mut state = connection.shared.lock();
+            state.place = Some(place);
+            state.addresses = addresses;
+        }
+        tokio::spawn(quic::driver::run(Arc::clone(&connection.shared)));
+        connection
+    }
+
+    fn new(remote: NodeId, link: Link, phase: Phase, clock: Clock) -> Self {
         let state = State {
-            mux: Mux::new(role, Limits::default(), clock.now()),
+            link,
             streams: BTreeMap::new(),
             incoming: VecDeque::new(),
             phase,
             addresses: None,
             closing: None,
             farewell: None,
+            leaving: VecDeque::new(),
             place: None,
         };
         let shared = Arc::new(Shared {
@@ -222,14 +313,46 @@ impl Connection {
         self.shared.remote
     }
 
-    /// Our address and the other's, once connected.
+    /// Our address and the other's, once connected. On QUIC either may change
+    /// while the connection lives.
     pub fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
-        self.shared.lock().addresses
+        let state = self.shared.lock();
+        match &state.link {
+            Link::Quic(link) => link.addresses(),
+            Link::Pending(_) | Link::Mux(_) => state.addresses,
+        }
+    }
+
+    /// Over what it travels, once connected: never [`Transport::Auto`].
+    pub fn transport(&self) -> Option<Transport> {
+        match &self.shared.lock().link {
+            Link::Pending(_) => None,
+            Link::Mux(_) => Some(Transport::Tcp),
+            Link::Quic(_) => Some(Transport::Quic),
+        }
     }
 
     /// The round-trip time last measured, if any was.
     pub fn rtt(&self) -> Option<Duration> {
-        self.shared.lock().mux.rtt()
+        match &self.shared.lock().link {
+            Link::Pending(_) => None,
+            Link::Mux(mux) => mux.rtt(),
+            Link::Quic(link) => Some(link.rtt()),
+        }
+    }
+
+    /// Says that this computer has moved to another network, or may have. A
+    /// QUIC connection goes on from a new socket (RFC 9000 section 9). A TCP
+    /// connection cannot: it will be found dead, and is to be dialled again.
+    ///
+    /// # Errors
+    ///
+    /// No new socket can be had; the connection stays where it is.
+    pub fn network_changed(&self) -> std::io::Result<()> {
+        match &self.shared.lock().link {
+            Link::Quic(link) => link.rebind(),
+            Link::Pending(_) | Link::Mux(_) => Ok(()),
+        }
     }
 
     /// Waits until the handshake is done.
@@ -259,9 +382,11 @@ impl Connection {
             .await;
     }
 
-    /// Measures the round-trip time again.
+    /// Measures the round-trip time again. (QUIC does so all the time.)
     pub fn ping(&self) {
-        self.shared.lock().mux.ping(self.shared.clock.now());
+        if let Some(mux) = self.shared.lock().mux() {
+            mux.ping(self.shared.clock.now());
+        }
         self.shared.work.notify_one();
     }
 
@@ -284,21 +409,40 @@ impl Connection {
         if let Some(reason) = state.closed() {
             return Err(reason);
         }
-        let id = state.mux.open(class).map_err(|error| Closed::ByUs(error.to_string()))?;
+        if let (Link::Quic(_), Some(farewell)) = (&state.link, &state.farewell) {
+            return Err(Closed::ByPeer(farewell.clone()));
+        }
+        let refused = |error: &dyn fmt::Display| Closed::ByUs(error.to_string());
+        let id = match &mut state.link {
+            Link::Pending(early) => early
+                .open(class)
+                .ok_or_else(|| refused(&"too many streams before the connection stands"))?,
+            Link::Mux(mux) => mux.open(class).map_err(|error| refused(&error))?,
+            Link::Quic(link) => {
+                let (sender, receiver) = link.open(class).map_err(|error| refused(&error))?;
+                drop(state);
+                return Ok(Stream::of_quic(self.clone(), class, sender, receiver));
+            }
+        };
         state.streams.insert(id, StreamState::default());
         drop(state);
-        Ok(Stream::new(self.clone(), id, class, true))
+        Ok(Stream::of_mux(self.clone(), id, class, true))
     }
 
     /// The next stream that the other side has opened.
     pub async fn accept(&self) -> Result<Stream, Closed> {
-        let (id, class) = self
+        let incoming = self
             .wait_for(|state| match state.incoming.pop_front() {
                 Some(stream) => Some(Ok(stream)),
                 None => state.closed().map(Err),
             })
             .await?;
-        Ok(Stream::new(self.clone(), id, class, false))
+        Ok(match incoming {
+            Incoming::Mux(id, class) => Stream::of_mux(self.clone(), id, class, false),
+            Incoming::Quic(class, sender, receiver) => {
+                Stream::of_quic(self.clone(), class, sender, receiver)
+            }
+        })
     }
 
     /// Whether it has not ended.
@@ -313,7 +457,7 @@ impl Connection {
 
     /// Says that no new streams are taken; open ones go on.
     pub fn go_away(&self, reason: &str) {
-        self.shared.lock().mux.go_away(CloseCode::SHUTDOWN, reason);
+        self.say_farewell(&mut self.shared.lock(), reason);
         self.shared.work.notify_one();
     }
 
@@ -322,10 +466,18 @@ impl Connection {
         let mut state = self.shared.lock();
         if state.closing.is_none() {
             state.closing = Some(reason.to_owned());
-            state.mux.go_away(CloseCode::SHUTDOWN, reason);
+            self.say_farewell(&mut state, reason);
         }
         drop(state);
         self.shared.work.notify_one();
+    }
+
+    fn say_farewell(&self, state: &mut State, reason: &str) {
+        match &mut state.link {
+            Link::Pending(_) => {}
+            Link::Mux(mux) => mux.go_away(CloseCode::SHUTDOWN, reason),
+            Link::Quic(link) => link.go_away(reason),
+        }
     }
 
     async fn wait_for<T>(&self, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {

@@ -13,7 +13,7 @@
 //!
 //! ```
 //! use antiphon_handshake::identity::NodeSecret;
-//! use antiphon_net::{Acceptor, AcceptorLimits, Connection, Dial, StreamItem};
+//! use antiphon_net::{Acceptor, AcceptorLimits, Connection, Dial, StreamItem, Transport};
 //! use antiphon_types::Class;
 //! use bytes::Bytes;
 //!
@@ -31,6 +31,7 @@
 //!     node: service,
 //!     service,
 //!     secret: client,
+//!     transport: Transport::Auto,
 //! });
 //! let mut stream = connection.open(Class::Control)?;
 //! stream.send_message(Bytes::from_static(b"hello")).await?;
@@ -47,13 +48,17 @@ mod acceptor;
 mod clock;
 mod connection;
 mod credentials;
-mod driver;
-mod greeting;
+mod dial;
+mod door;
+mod early;
 mod link;
+mod quic;
 mod socket;
 mod stream;
+mod tcp;
+mod transport;
 
-pub use acceptor::{Acceptor, AcceptorLimits};
+pub use acceptor::Acceptor;
 pub use antiphon_handshake::identity;
 pub use clock::{Clock, sleep_until, wall_clock_ms};
 pub use connection::{Closed, Connection, Dial};
@@ -61,5 +66,7 @@ pub use credentials::{
     CredentialError, TICKET_LIFETIME_MS, check_manifest, check_peer_key, check_ticket,
     issue_ticket, prove_peer_key, sign_manifest,
 };
+pub use door::AcceptorLimits;
 pub use link::{ParseLinkError, ServerLink};
 pub use stream::{Stream, StreamError, StreamItem, StreamReceiver, StreamSender};
+pub use transport::{ParseTransportError, Transport};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use antiphon_types::Class;
 use antiphon_wire::StreamId;
-use antiphon_wire::message::{self, Envelope, MessageReader};
+use antiphon_wire::message::{self, Envelope, MessageError, MessageReader};
 use antiphon_wire::mux::WriteError;
 use antiphon_wire::proto::Message;
 use antiphon_wire::reset_code;
@@ -13,7 +13,8 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::connection::{Closed, Connection, StreamEnd};
+use crate::connection::{Closed, Connection, Link, StreamEnd};
+use crate::quic::{QuicReceiver, QuicSender};
 
 /// Why a stream cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +52,7 @@ pub enum StreamItem {
 /// Both directions of a stream. Dropped before both have ended, it cancels.
 #[derive(Debug)]
 pub struct Stream {
+    class: Class,
     sender: StreamSender,
     receiver: StreamReceiver,
 }
@@ -58,25 +60,39 @@ pub struct Stream {
 /// The direction away from us.
 #[derive(Debug)]
 pub struct StreamSender {
-    handle: Arc<Handle>,
-    writable: Arc<Notify>,
+    connection: Connection,
+    io: SenderIo,
 }
 
 /// The direction towards us.
 #[derive(Debug)]
 pub struct StreamReceiver {
-    handle: Arc<Handle>,
-    readable: Arc<Notify>,
+    connection: Connection,
+    io: ReceiverIo,
     reader: MessageReader,
     first_block_byte: Option<Instant>,
 }
 
-/// Cancels the stream when the last half is gone before its time.
+/// Who moves the bytes. A stream that was opened before its connection stood
+/// begins as the multiplexer's and may become QUIC's.
+#[derive(Debug)]
+enum SenderIo {
+    Mux { handle: Arc<Handle>, writable: Arc<Notify> },
+    Quic(QuicSender),
+}
+
+#[derive(Debug)]
+enum ReceiverIo {
+    Mux { handle: Arc<Handle>, readable: Arc<Notify> },
+    Quic(QuicReceiver),
+}
+
+/// Cancels a stream of the multiplexer when its last half is gone before its
+/// time.
 #[derive(Debug)]
 struct Handle {
     connection: Connection,
     id: StreamId,
-    class: Class,
     /// Whoever opened a stream wants what comes on it; who answers does not
     /// need to see the end of the question.
     awaits_end: bool,
@@ -86,14 +102,14 @@ struct Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         let mut state = self.connection.shared.lock();
-        let mut ended = false;
-        if let Some(stream) = state.streams.remove(&self.id) {
-            ended = stream.end.is_some();
-            let unread: usize = stream.inbox.iter().map(Bytes::len).sum();
-            state.mux.consume(self.id, unread);
+        let stream = state.streams.remove(&self.id);
+        let ended = stream.as_ref().is_some_and(|stream| stream.end.is_some());
+        let unread: usize = stream.iter().flat_map(|stream| &stream.inbox).map(Bytes::len).sum();
+        if let Some(mux) = state.mux() {
+            mux.consume(self.id, unread);
         }
         if !self.finished.load(Ordering::Relaxed) || (self.awaits_end && !ended) {
-            state.mux.reset(self.id, reset_code::CANCELLED);
+            state.reset(self.id, reset_code::CANCELLED);
         }
         drop(state);
         self.connection.shared.work.notify_one();
@@ -102,33 +118,41 @@ impl Drop for Handle {
 
 impl Stream {
     /// `opened` tells whether this side opened it.
-    pub(crate) fn new(connection: Connection, id: StreamId, class: Class, opened: bool) -> Self {
+    pub(crate) fn of_mux(connection: Connection, id: StreamId, class: Class, opened: bool) -> Self {
         let (readable, writable) = {
             let mut state = connection.shared.lock();
             let stream = state.streams.entry(id).or_default();
             (Arc::clone(&stream.readable), Arc::clone(&stream.writable))
         };
         let handle = Arc::new(Handle {
-            connection,
+            connection: connection.clone(),
             id,
-            class,
             awaits_end: opened,
             finished: AtomicBool::new(false),
         });
-        Self {
-            sender: StreamSender { handle: Arc::clone(&handle), writable },
-            receiver: StreamReceiver {
-                handle,
-                readable,
-                reader: MessageReader::default(),
-                first_block_byte: None,
-            },
-        }
+        let sender = SenderIo::Mux { handle: Arc::clone(&handle), writable };
+        Self::new(connection, class, sender, ReceiverIo::Mux { handle, readable })
+    }
+
+    pub(crate) fn of_quic(
+        connection: Connection,
+        class: Class,
+        sender: QuicSender,
+        receiver: QuicReceiver,
+    ) -> Self {
+        Self::new(connection, class, SenderIo::Quic(sender), ReceiverIo::Quic(receiver))
+    }
+
+    fn new(connection: Connection, class: Class, sender: SenderIo, receiver: ReceiverIo) -> Self {
+        let reader = MessageReader::default();
+        let sender = StreamSender { connection: connection.clone(), io: sender };
+        let receiver = StreamReceiver { connection, io: receiver, reader, first_block_byte: None };
+        Self { class, sender, receiver }
     }
 
     /// The class it was opened with.
     pub fn class(&self) -> Class {
-        self.sender.handle.class
+        self.class
     }
 
     /// The two directions, to be used by two tasks.
@@ -138,7 +162,7 @@ impl Stream {
 
     /// Whether the connection below has not ended.
     pub fn is_open(&self) -> bool {
-        self.sender.handle.connection.is_open()
+        self.sender.connection.is_open()
     }
 
     /// See [`StreamReceiver::receive`].
@@ -196,12 +220,14 @@ impl StreamReceiver {
                     return Ok(Some(StreamItem::Block { index, proof, data }));
                 }
                 Ok(None) => {}
-                Err(error) => return Err(StreamError::Malformed(error.to_string())),
+                Err(error) => return Err(malformed(error)),
             }
-            match self.take_one()? {
-                Taken::Fed => {}
-                Taken::Ended => return Ok(None),
-                Taken::Nothing => self.readable.notified().await,
+            match self.feed().await? {
+                true => self.note_block_byte(),
+                false => {
+                    self.reader.finish().map_err(malformed)?;
+                    return Ok(None);
+                }
             }
         }
     }
@@ -227,33 +253,31 @@ impl StreamReceiver {
         self.first_block_byte
     }
 
-    /// Moves one piece of what has come to the reader.
-    fn take_one(&mut self) -> Result<Taken, StreamError> {
-        let shared = &self.handle.connection.shared;
-        let mut state = shared.lock();
-        let closed = state.closed();
-        let Some(stream) = state.streams.get_mut(&self.handle.id) else {
-            return Ok(Taken::Ended);
-        };
-        if let Some(chunk) = stream.inbox.pop_front() {
-            state.mux.consume(self.handle.id, chunk.len());
-            drop(state);
-            // Credit may have to be told to the other side.
-            shared.work.notify_one();
-            self.reader.push(chunk);
-            if self.first_block_byte.is_none() && self.reader.block_bytes_begun() {
-                self.first_block_byte = Some(Instant::now());
-            }
-            return Ok(Taken::Fed);
+    fn note_block_byte(&mut self) {
+        if self.first_block_byte.is_none() && self.reader.block_bytes_begun() {
+            self.first_block_byte = Some(Instant::now());
         }
-        match (stream.end, closed) {
-            (Some(StreamEnd::Finished), _) => {
-                self.reader.finish().map_err(|error| StreamError::Malformed(error.to_string()))?;
-                Ok(Taken::Ended)
-            }
-            (Some(StreamEnd::Reset(code)), _) => Err(StreamError::Reset(code)),
-            (None, Some(reason)) => Err(reason.into()),
-            (None, None) => Ok(Taken::Nothing),
+    }
+
+    /// Waits for more and moves it to the reader; false at the end.
+    async fn feed(&mut self) -> Result<bool, StreamError> {
+        loop {
+            let readable = match &mut self.io {
+                ReceiverIo::Quic(receiver) => {
+                    let fed = receiver.feed(&mut self.reader).await;
+                    return fed.map_err(|error| read_error(&self.connection, error));
+                }
+                ReceiverIo::Mux { handle, readable } => match take(handle, &mut self.reader)? {
+                    Taken::Fed => return Ok(true),
+                    Taken::Ended => return Ok(false),
+                    Taken::Nothing => Arc::clone(readable),
+                    Taken::Moved(receiver) => {
+                        self.io = ReceiverIo::Quic(receiver);
+                        continue;
+                    }
+                },
+            };
+            readable.notified().await;
         }
     }
 }
@@ -263,6 +287,43 @@ enum Taken {
     Fed,
     Ended,
     Nothing,
+    /// It has become a QUIC stream.
+    Moved(QuicReceiver),
+}
+
+/// Moves what has come on a stream of the multiplexer to `reader`.
+fn take(handle: &Handle, reader: &mut MessageReader) -> Result<Taken, StreamError> {
+    let shared = &handle.connection.shared;
+    let mut state = shared.lock();
+    let closed = state.closed();
+    let Some(stream) = state.streams.get_mut(&handle.id) else { return Ok(Taken::Ended) };
+    if let Some(receiver) = stream.quic_receiver.take() {
+        return Ok(Taken::Moved(receiver));
+    }
+    if !stream.inbox.is_empty() {
+        let mut bytes = 0;
+        for chunk in stream.inbox.drain(..) {
+            bytes += chunk.len();
+            reader.push(chunk);
+        }
+        if let Some(mux) = state.mux() {
+            mux.consume(handle.id, bytes);
+        }
+        drop(state);
+        // Credit may have to be told to the other side.
+        shared.work.notify_one();
+        return Ok(Taken::Fed);
+    }
+    match (stream.end, closed) {
+        (Some(StreamEnd::Finished), _) => Ok(Taken::Ended),
+        (Some(StreamEnd::Reset(code)), _) => Err(StreamError::Reset(code)),
+        (None, Some(reason)) => Err(reason.into()),
+        (None, None) => Ok(Taken::Nothing),
+    }
+}
+
+fn malformed(error: MessageError) -> StreamError {
+    StreamError::Malformed(error.to_string())
 }
 
 impl StreamSender {
@@ -289,36 +350,120 @@ impl StreamSender {
 
     /// Nothing more will be sent.
     pub fn finish(&mut self) {
-        self.handle.finished.store(true, Ordering::Relaxed);
-        self.handle.connection.shared.lock().mux.finish(self.handle.id);
-        self.handle.connection.shared.work.notify_one();
+        self.take_moved();
+        let shared = &self.connection.shared;
+        match &mut self.io {
+            SenderIo::Quic(sender) => {
+                sender.finish();
+                shared.lock().note_leaving(sender.delivered());
+            }
+            SenderIo::Mux { handle, .. } => {
+                handle.finished.store(true, Ordering::Relaxed);
+                shared.lock().finish(handle.id);
+                shared.work.notify_one();
+            }
+        }
+    }
+
+    /// A stream that was opened early may have become a QUIC stream.
+    fn take_moved(&mut self) {
+        let SenderIo::Mux { handle, .. } = &self.io else { return };
+        let mut state = self.connection.shared.lock();
+        let moved = state.streams.get_mut(&handle.id).and_then(|it| it.quic_sender.take());
+        drop(state);
+        if let Some(sender) = moved {
+            self.io = SenderIo::Quic(sender);
+        }
     }
 
     /// Queues all of it, as soon as there is room.
     async fn write(&mut self, data: Bytes) -> Result<(), StreamError> {
-        let shared = &self.handle.connection.shared;
-        let id = self.handle.id;
         loop {
-            {
-                let mut state = shared.lock();
-                if let Some(reason) = state.closed() {
-                    return Err(reason.into());
+            let writable = match &mut self.io {
+                SenderIo::Quic(sender) => {
+                    let written = sender.write(data).await;
+                    return written.map_err(|error| write_error(&self.connection, error));
                 }
-                match state.mux.write(id, data.clone()) {
-                    Ok(()) => break,
-                    Err(WriteError::Full { .. }) => {}
-                    Err(error) => {
-                        let end = state.streams.get(&id).and_then(|stream| stream.end);
-                        return Err(match end {
-                            Some(StreamEnd::Reset(code)) => StreamError::Reset(code),
-                            _ => StreamError::Unwritable(error.to_string()),
-                        });
+                SenderIo::Mux { handle, writable } => match queue(handle, data.clone())? {
+                    Queued::All => return Ok(()),
+                    Queued::Full => Arc::clone(writable),
+                    Queued::Moved(sender) => {
+                        self.io = SenderIo::Quic(sender);
+                        continue;
                     }
-                }
-            }
-            self.writable.notified().await;
+                },
+            };
+            writable.notified().await;
         }
-        shared.work.notify_one();
-        Ok(())
     }
+}
+
+/// What became of data for the multiplexer.
+enum Queued {
+    All,
+    Full,
+    /// The stream has become a QUIC stream.
+    Moved(QuicSender),
+}
+
+fn queue(handle: &Handle, data: Bytes) -> Result<Queued, StreamError> {
+    let shared = &handle.connection.shared;
+    let mut guard = shared.lock();
+    let state = &mut *guard;
+    if let Some(reason) = state.closed() {
+        return Err(reason.into());
+    }
+    let stream = state.streams.get_mut(&handle.id);
+    let end = stream.as_ref().and_then(|stream| stream.end);
+    let queued = match &mut state.link {
+        Link::Pending(early) => match early.write(handle.id, data) {
+            true => Queued::All,
+            false => Queued::Full,
+        },
+        Link::Mux(mux) => match mux.write(handle.id, data) {
+            Ok(()) => Queued::All,
+            Err(WriteError::Full { .. }) => Queued::Full,
+            Err(error) => {
+                return Err(match end {
+                    Some(StreamEnd::Reset(code)) => StreamError::Reset(code),
+                    _ => StreamError::Unwritable(error.to_string()),
+                });
+            }
+        },
+        Link::Quic(_) => match stream.and_then(|stream| stream.quic_sender.take()) {
+            Some(sender) => Queued::Moved(sender),
+            None => return Err(StreamError::Unwritable("the stream was given up".to_owned())),
+        },
+    };
+    drop(guard);
+    if matches!(queued, Queued::All) {
+        shared.work.notify_one();
+    }
+    Ok(queued)
+}
+
+fn write_error(connection: &Connection, error: quinn::WriteError) -> StreamError {
+    match error {
+        quinn::WriteError::Stopped(code) => reset(code),
+        quinn::WriteError::ConnectionLost(error) => lost(connection, &error),
+        other => StreamError::Unwritable(other.to_string()),
+    }
+}
+
+fn read_error(connection: &Connection, error: quinn::ReadError) -> StreamError {
+    match error {
+        quinn::ReadError::Reset(code) => reset(code),
+        quinn::ReadError::ConnectionLost(error) => lost(connection, &error),
+        other => Closed::Broken(other.to_string()).into(),
+    }
+}
+
+fn reset(code: quinn::VarInt) -> StreamError {
+    StreamError::Reset(u32::try_from(code.into_inner()).unwrap_or(u32::MAX))
+}
+
+/// The connection's own reason, if it has noticed; it knows more.
+fn lost(connection: &Connection, error: &quinn::ConnectionError) -> StreamError {
+    let reason = connection.shared.lock().closed();
+    reason.unwrap_or_else(|| Closed::Broken(error.to_string())).into()
 }

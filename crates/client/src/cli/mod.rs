@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use antiphon_net::ServerLink;
+use antiphon_net::{ServerLink, Transport};
 use antiphon_types::{SAMPLE_RATE, TrackId};
 use antiphon_wire::proto::{self, reply, request};
 use clap::{Args, Parser, Subcommand};
@@ -38,10 +38,13 @@ struct Common {
     /// Whether to share with other listeners; remembered
     #[arg(long, global = true, value_enum)]
     peers: Option<Peers>,
-    /// Address and TCP port where other listeners may connect; port 0 takes
+    /// Address and port, of TCP and UDP, where other listeners may connect; port 0 takes
     /// any that is free
     #[arg(long, global = true, default_value = "0.0.0.0:0", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
+    /// Over what to connect: auto, tcp or quic
+    #[arg(long, global = true, env = "ANTIPHON_TRANSPORT", default_value_t, value_name = "NAME")]
+    transport: Transport,
     /// Most that the cache may hold, in megabytes; default: a tenth of the
     /// free disk, 50 to 10000
     #[arg(long, global = true, value_name = "MB")]
@@ -136,6 +139,7 @@ impl Common {
             link,
             sharing,
             listen: self.listen,
+            transport: self.transport,
             cache_bytes: self.cache_mb.map(|megabytes| megabytes.saturating_mul(1_000_000)),
             faults: self.faults(),
         };
@@ -167,7 +171,8 @@ async fn login(common: &Common, data: &DataDir, args: LoginArgs) -> Result<ExitC
     consent::settle(common.peers, &mut settings, data)?;
     let everything = search_for("", 1);
     let device = data.device_key()?;
-    let total = found(ask_once(args.link.clone(), device, args.secret, everything).await)?.total;
+    let (link, secret) = (args.link.clone(), args.secret);
+    let total = found(ask_once(link, device, secret, common.transport, everything).await)?.total;
     settings.server = Some(args.link.to_string());
     data.save_settings(&settings)?;
     if common.json {
@@ -185,7 +190,8 @@ async fn login(common: &Common, data: &DataDir, args: LoginArgs) -> Result<ExitC
 async fn search(common: &Common, data: &DataDir, args: &SearchArgs) -> Result<ExitCode, Failure> {
     let link = linked(data, &data.settings()?)?;
     let wanted = search_for(&args.words.join(" "), args.limit);
-    let found = found(ask_once(link, data.device_key()?, String::new(), wanted).await)?;
+    let (device, secret) = (data.device_key()?, String::new());
+    let found = found(ask_once(link, device, secret, common.transport, wanted).await)?;
     for track in &found.tracks {
         let id = TrackId::from_slice(&track.track).ok_or("the server's answer makes no sense")?;
         let seconds = track.samples / u64::from(SAMPLE_RATE);

@@ -1,0 +1,206 @@
+//! From addresses to a connection: several addresses and transports, and the
+//! first that stands.
+//!
+//! Attempts begin one after another (RFC 8305): the next while the one before
+//! has not answered, at once if it has failed. They race for the connection,
+//! never for a request: what was written before waits for the winner.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::connection::{Closed, Dial, Shared};
+use crate::quic::{self, QuicLink};
+use crate::tcp::{driver, greeting};
+use crate::{Transport, socket};
+
+/// How long one attempt may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the next address waits for the one before (RFC 8305 section 5).
+const ADDRESS_DELAY: Duration = Duration::from_millis(250);
+
+/// How long QUIC waits for TCP at the same address: a round trip across a
+/// continent, so that near servers shake hands once and not twice.
+const QUIC_DELAY: Duration = Duration::from_millis(100);
+
+/// Addresses tried for one connection: they come from strangers.
+const MAX_ADDRESSES: usize = 8;
+
+/// A transport that stands.
+enum Won {
+    Tcp(TcpStream),
+    Quic(QuicLink),
+}
+
+/// Connects, shakes hands and runs the connection to its end.
+pub(crate) async fn run(shared: Arc<Shared>, dial: Dial) {
+    let won = tokio::select! {
+        won = connect(&dial) => won,
+        reason = closed_by_us(&shared) => Err(reason),
+    };
+    match won {
+        Err(reason) => shared.close(reason),
+        Ok(Won::Tcp(stream)) => run_tcp(&shared, stream, &dial).await,
+        Ok(Won::Quic(link)) => {
+            quic::driver::established(&shared, &link);
+            shared.news.notify_waiters();
+            quic::driver::run(shared).await;
+        }
+    }
+}
+
+/// Waits until nobody wants the connection any more.
+async fn closed_by_us(shared: &Shared) -> Closed {
+    loop {
+        shared.work.notified().await;
+        if let Some(reason) = &shared.lock().closing {
+            return Closed::ByUs(reason.clone());
+        }
+    }
+}
+
+async fn run_tcp(shared: &Arc<Shared>, mut stream: TcpStream, dial: &Dial) {
+    let early = driver::take_early(shared);
+    let greeting = greeting::initiate(&mut stream, &dial.secret, &dial.node, &dial.service, &early);
+    let greeted = tokio::select! {
+        greeted = tokio::time::timeout(ATTEMPT_TIMEOUT, greeting) => match greeted {
+            Ok(Ok(greeted)) => greeted,
+            Ok(Err(error)) => return shared.close(Closed::Handshake(error.to_string())),
+            Err(_) => {
+                let reason = "the handshake was not answered".to_owned();
+                return shared.close(Closed::Handshake(reason));
+            }
+        },
+        reason = closed_by_us(shared) => return shared.close(reason),
+    };
+    driver::established(shared, stream, greeted).await;
+}
+
+/// The first attempt that stands.
+async fn connect(dial: &Dial) -> Result<Won, Closed> {
+    let unreachable = |error: io::Error| Closed::Unreachable {
+        address: dial.addresses.join(", "),
+        reason: error.to_string(),
+    };
+    let (addresses, mut failure) = resolve(&dial.addresses).await;
+    let mut waiting = attempts(&addresses, dial.transport).into_iter().peekable();
+    let mut racing = JoinSet::new();
+    // What the attempts that have begun were scheduled for, and began at.
+    let (mut schedule, mut clock) = (Duration::ZERO, Instant::now());
+    loop {
+        let next_at = waiting.peek().map(|(at, ..)| clock + at.saturating_sub(schedule));
+        if racing.is_empty() && next_at.is_none() {
+            return Err(unreachable(failure.unwrap_or(io::ErrorKind::AddrNotAvailable.into())));
+        }
+        // Nothing is waited for once all before have failed.
+        let at = next_at.map(|at| if racing.is_empty() { clock } else { at });
+        tokio::select! {
+            () = tokio::time::sleep_until(at.unwrap_or(clock)), if at.is_some() => {
+                if let Some((at, address, transport)) = waiting.next() {
+                    (schedule, clock) = (at, Instant::now());
+                    racing.spawn(attempt(address, transport, dial.clone()));
+                }
+            }
+            Some(outcome) = racing.join_next(), if !racing.is_empty() => match outcome {
+                Ok(Ok(won)) => return Ok(won),
+                Ok(Err(error)) => failure = Some(error),
+                Err(_) => {}
+            },
+        }
+    }
+}
+
+/// When to try what, in this order.
+fn attempts(
+    addresses: &[SocketAddr],
+    transport: Transport,
+) -> Vec<(Duration, SocketAddr, Transport)> {
+    let mut attempts = Vec::new();
+    let mut at = Duration::ZERO;
+    for &address in addresses {
+        match transport {
+            Transport::Auto => {
+                attempts.push((at, address, Transport::Tcp));
+                attempts.push((at + QUIC_DELAY, address, Transport::Quic));
+            }
+            one => attempts.push((at, address, one)),
+        }
+        at += ADDRESS_DELAY;
+    }
+    attempts
+}
+
+/// Addresses of names, families in turn (RFC 8305 section 4), and what failed.
+async fn resolve(names: &[String]) -> (Vec<SocketAddr>, Option<io::Error>) {
+    let mut failure = None;
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for name in names.iter().take(MAX_ADDRESSES) {
+        match lookup_host(name.as_str()).await {
+            Ok(found) => found.for_each(|address: SocketAddr| {
+                let family = first.first().map_or(address.is_ipv6(), SocketAddr::is_ipv6);
+                if address.is_ipv6() == family { &mut first } else { &mut second }.push(address);
+            }),
+            Err(error) => failure = Some(error),
+        }
+    }
+    let mut second = second.into_iter();
+    let mut addresses: Vec<SocketAddr> =
+        first.into_iter().flat_map(|address| [Some(address), second.next()]).flatten().collect();
+    addresses.extend(second);
+    addresses.truncate(MAX_ADDRESSES);
+    (addresses, failure)
+}
+
+async fn attempt(address: SocketAddr, transport: Transport, dial: Dial) -> io::Result<Won> {
+    let attempt = async {
+        Ok(match transport {
+            Transport::Quic => Won::Quic(quic::connect(address, &dial.secret, dial.node).await?),
+            Transport::Auto | Transport::Tcp => Won::Tcp(socket::connect(address).await?),
+        })
+    };
+    tokio::time::timeout(ATTEMPT_TIMEOUT, attempt)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quic_follows_tcp_and_the_next_address_both() {
+        let addresses = ["10.0.0.1:7".parse().unwrap(), "10.0.0.2:7".parse().unwrap()];
+        let planned: Vec<_> = attempts(&addresses, Transport::Auto)
+            .into_iter()
+            .map(|(at, address, transport)| (at.as_millis(), address, transport))
+            .collect();
+        assert_eq!(
+            planned,
+            [
+                (0, addresses[0], Transport::Tcp),
+                (100, addresses[0], Transport::Quic),
+                (250, addresses[1], Transport::Tcp),
+                (350, addresses[1], Transport::Quic),
+            ]
+        );
+        assert_eq!(attempts(&addresses, Transport::Quic).len(), 2);
+    }
+
+    #[tokio::test]
+    async fn families_take_turns_and_addresses_are_bounded() {
+        let names: Vec<String> =
+            ["[::1]:1", "[::1]:2", "[::1]:3", "127.0.0.1:4", "nowhere"].map(str::to_owned).to_vec();
+        let (addresses, failure) = resolve(&names).await;
+        let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
+        assert_eq!(ports, [1, 4, 2, 3]);
+        assert!(failure.is_some(), "a name without a port is none");
+        let many = vec!["127.0.0.1:1".to_owned(); 100];
+        assert_eq!(resolve(&many).await.0.len(), MAX_ADDRESSES);
+    }
+}

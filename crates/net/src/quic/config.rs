@@ -1,0 +1,113 @@
+//! What our QUIC connections allow, and how they are set up.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_handshake::identity::NodeSecret;
+use antiphon_types::NodeId;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{ClientConfig, EndpointConfig, ServerConfig, TransportConfig, VarInt};
+use rustls::client::AlwaysResolvesClientRawPublicKeys;
+use rustls::server::AlwaysResolvesServerRawPublicKeys;
+use rustls::version::TLS13;
+
+use super::identity::{AnyNode, ExpectNode, certified_key, provider};
+
+/// Name and major version of the protocol above QUIC.
+const ALPN: &[u8] = b"antiphon/1";
+
+/// Streams that the other side may have open: as many as on TCP.
+pub(super) const MAX_STREAMS: u32 = 128;
+
+/// Unidirectional streams that the other side may open: its go-away.
+const MAX_NOTICES: u32 = 1;
+
+/// Received and not read, of one stream: 84 Mbit/s at 100 ms.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Received and not read, of all streams. Pieces that come with gaps between
+/// them may cost twice that until quinn puts them together.
+const CONNECTION_WINDOW_BYTES: u32 = 1280 * 1024;
+
+/// Written and not acknowledged. With twice the window above, what one peer
+/// can hold stays below 4 MiB.
+const SEND_WINDOW_BYTES: u64 = 1024 * 1024;
+
+/// Handshake bytes that may wait out of order: our messages have under 1 KiB.
+const CRYPTO_BUFFER_BYTES: usize = 8 * 1024;
+
+/// The deadlines of the multiplexer on TCP, see `antiphon_wire::Limits`.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const IDLE_TIMEOUT_MS: u32 = 45_000;
+
+/// First packets of strangers that wait to be looked at, and their bytes in all.
+const MAX_INCOMING: usize = 1024;
+const INCOMING_BUFFER_BYTES: u64 = 16 * 1024;
+const INCOMING_BUFFERS_BYTES: u64 = 4 * 1024 * 1024;
+
+fn transport() -> Arc<TransportConfig> {
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_NOTICES))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
+        .send_window(SEND_WINDOW_BYTES)
+        .crypto_buffer_size(CRYPTO_BUFFER_BYTES)
+        .datagram_receive_buffer_size(None)
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()));
+    Arc::new(config)
+}
+
+/// For an endpoint that greets `node` as `secret`.
+pub(super) fn client(secret: &NodeSecret, node: NodeId) -> io::Result<ClientConfig> {
+    let provider = provider();
+    let algorithms = provider.signature_verification_algorithms;
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(ExpectNode { node, algorithms }))
+        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(
+            certified_key(secret).map_err(io::Error::other)?,
+        )));
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    // Whom we call is nobody else's business.
+    tls.enable_sni = false;
+    tls.resumption = rustls::client::Resumption::disabled();
+    let tls = QuicClientConfig::try_from(tls).map_err(io::Error::other)?;
+    let mut config = ClientConfig::new(Arc::new(tls));
+    config.transport_config(transport());
+    Ok(config)
+}
+
+/// For an endpoint that answers as `secret`.
+pub(crate) fn server(secret: &NodeSecret) -> io::Result<ServerConfig> {
+    let provider = provider();
+    let algorithms = provider.signature_verification_algorithms;
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(io::Error::other)?
+        .with_client_cert_verifier(Arc::new(AnyNode { algorithms }))
+        .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(
+            certified_key(secret).map_err(io::Error::other)?,
+        )));
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    // No session outlives its connection: nothing to steal, nothing to replay.
+    tls.send_tls13_tickets = 0;
+    let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
+    let mut config = ServerConfig::with_crypto(Arc::new(tls));
+    config
+        .transport_config(transport())
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(INCOMING_BUFFER_BYTES)
+        .incoming_buffer_size_total(INCOMING_BUFFERS_BYTES);
+    Ok(config)
+}
+
+/// For every endpoint.
+pub(crate) fn endpoint() -> EndpointConfig {
+    EndpointConfig::default()
+}

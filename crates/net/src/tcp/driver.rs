@@ -1,0 +1,381 @@
+//! The loop that moves bytes between a socket and a multiplexer.
+//!
+//! One task for each connection. It sends when the socket takes bytes and the
+//! multiplexer has some, so that what waits is sorted by priority and not
+//! queued in the socket.
+
+use std::future::poll_fn;
+use std::io;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use antiphon_handshake::{Receiver, Sender, Transport};
+use antiphon_types::Timestamp;
+use antiphon_wire::record::{
+    MAX_PLAINTEXT_BYTES, RECORD_HEADER_BYTES, RecordDecoder, TAG_BYTES, record_header,
+};
+use antiphon_wire::{ConnectionError, Event, Limits, Mux, Role, StreamId, reset_code};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use super::greeting::{Greeted, MAX_EARLY_BYTES};
+use crate::connection::{Closed, Incoming, Link, Phase, Shared, State, StreamEnd, StreamState};
+use crate::early::Early;
+
+/// Ciphertext gathered for one system call.
+const GATHER_BYTES: usize = 64 * 1024;
+/// When to look again if there is no deadline.
+const A_LONG_TIME: Duration = Duration::from_secs(3600);
+
+/// Gives what was written before the connection stood to a multiplexer, and
+/// takes its first record: the early data.
+pub(crate) fn take_early(shared: &Shared) -> BytesMut {
+    let now = shared.clock.now();
+    let mut mux = Box::new(Mux::new(Role::Initiator, Limits::default(), now));
+    let mut state = shared.lock();
+    let early = match std::mem::replace(&mut state.link, Link::Pending(Early::default())) {
+        Link::Pending(early) => early,
+        Link::Mux(_) | Link::Quic(_) => return BytesMut::new(),
+    };
+    for (id, stream) in early.into_streams() {
+        // It has the same id there, being opened in the same order.
+        let opened = mux.open(stream.class);
+        debug_assert_eq!(opened, Ok(id));
+        for chunk in stream.chunks {
+            // What `Early` holds is less than a class may queue.
+            let written = mux.write(id, chunk);
+            debug_assert_eq!(written, Ok(()));
+        }
+        if stream.given_up {
+            mux.reset(id, reset_code::CANCELLED);
+        } else if stream.finished {
+            mux.finish(id);
+        }
+    }
+    let mut record = BytesMut::new();
+    mux.poll_record(now, &mut record, MAX_EARLY_BYTES);
+    state.link = Link::Mux(mux);
+    // There is more room now than there was.
+    state.streams.values().for_each(|stream| stream.writable.notify_one());
+    record
+}
+
+/// Runs a connection that we have dialled to its end.
+pub(crate) async fn established(shared: &Shared, stream: TcpStream, greeted: Greeted) {
+    {
+        let mut state = shared.lock();
+        state.phase = Phase::Established { confirmed: true };
+        state.addresses = stream.local_addr().ok().zip(stream.peer_addr().ok());
+        // The first record from us proves to the other side that we are no
+        // recording; the answer tells the round-trip time.
+        if let Some(mux) = state.mux() {
+            mux.ping(shared.clock.now());
+        }
+    }
+    shared.news.notify_waiters();
+    run(shared, stream, greeted.transport).await;
+}
+
+/// Runs an accepted connection to its end.
+pub(crate) async fn accepted(shared: Arc<Shared>, stream: TcpStream, greeted: Greeted) {
+    if let Err(error) = begin(&shared, greeted.early) {
+        return shared.close(Closed::Protocol(error.to_string()));
+    }
+    shared.news.notify_waiters();
+    run(&shared, stream, greeted.transport).await;
+}
+
+/// Takes the early data of an accepted connection.
+fn begin(shared: &Shared, early: Bytes) -> Result<(), ConnectionError> {
+    let now = shared.clock.now();
+    let mut state = shared.lock();
+    let Some(mux) = state.mux() else { return Ok(()) };
+    if !early.is_empty() {
+        mux.handle_record(now, early)?;
+    }
+    mux.ping(now);
+    dispatch(&mut state);
+    Ok(())
+}
+
+async fn run(shared: &Shared, stream: TcpStream, transport: Transport) {
+    let mut driver = Driver {
+        shared,
+        stream,
+        sender: transport.sender,
+        receiver: transport.receiver,
+        records: RecordDecoder::default(),
+        out: BytesMut::new(),
+    };
+    let alarm = tokio::time::sleep(Duration::ZERO);
+    tokio::pin!(alarm);
+    let reason = loop {
+        if let ControlFlow::Break(reason) = driver.turn(alarm.as_mut()).await {
+            break reason;
+        }
+    };
+    tracing::debug!(remote = ?shared.remote, "connection ended: {reason}");
+    shared.close(reason);
+}
+
+struct Driver<'a> {
+    shared: &'a Shared,
+    stream: TcpStream,
+    sender: Sender,
+    receiver: Receiver,
+    records: RecordDecoder,
+    /// Ciphertext that the socket has not taken yet.
+    out: BytesMut,
+}
+
+/// What there is to do.
+enum Wake {
+    /// The socket brought bytes, or none any more.
+    Read(io::Result<usize>),
+    /// The socket took bytes.
+    Written(io::Result<usize>),
+    /// Somebody wants something sent, or the connection closed.
+    Work,
+    /// A deadline has passed.
+    Alarm,
+}
+
+impl Driver<'_> {
+    /// Sends what can be sent, then waits for something to do and does it.
+    async fn turn(&mut self, mut alarm: Pin<&mut Sleep>) -> ControlFlow<Closed> {
+        if self.out.is_empty() {
+            self.gather()?;
+        }
+        let (deadline, closing) = {
+            let mut state = self.shared.lock();
+            // What was sent, or given up, has made room for writers.
+            if dispatch(&mut state) {
+                self.shared.news.notify_waiters();
+            }
+            (state.mux().and_then(|mux| mux.poll_timeout()), state.closing.clone())
+        };
+        if let (true, Some(reason)) = (self.out.is_empty(), closing) {
+            return ControlFlow::Break(Closed::ByUs(reason));
+        }
+        self.release();
+        self.set(alarm.as_mut(), deadline);
+        match self.wake(alarm).await {
+            Wake::Read(read) => self.read(read),
+            Wake::Written(written) => {
+                let written = written.map_err(|error| Closed::Broken(error.to_string()));
+                match written {
+                    Ok(bytes) => self.out.advance(bytes),
+                    Err(reason) => return ControlFlow::Break(reason),
+                }
+                ControlFlow::Continue(())
+            }
+            Wake::Work => ControlFlow::Continue(()),
+            Wake::Alarm => self.handle_timeout(),
+        }
+    }
+
+    /// Waits. Reading takes a buffer only when there is something to read, so
+    /// that a connection at rest holds none.
+    async fn wake(&mut self, mut alarm: Pin<&mut Sleep>) -> Wake {
+        let work = self.shared.work.notified();
+        tokio::pin!(work);
+        poll_fn(|context| {
+            if !self.out.is_empty()
+                && let Poll::Ready(written) =
+                    Pin::new(&mut self.stream).poll_write(context, &self.out)
+            {
+                return Poll::Ready(Wake::Written(written));
+            }
+            if let Poll::Ready(read) = self.poll_read(context) {
+                return Poll::Ready(Wake::Read(read));
+            }
+            if work.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Wake::Work);
+            }
+            alarm.as_mut().poll(context).map(|()| Wake::Alarm)
+        })
+        .await
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.stream.poll_read_ready(context))?;
+        // Through `AsyncRead`, which knows that a short read has emptied the
+        // socket, and asks the kernel no second time.
+        let buffer = self.records.buffer();
+        let reading = self.stream.read_buf(buffer);
+        tokio::pin!(reading);
+        reading.poll(context)
+    }
+
+    /// Gives back what is not needed while the connection rests.
+    fn release(&mut self) {
+        if self.out.is_empty() {
+            self.out = BytesMut::new();
+        }
+        if self.records.buffered() == 0 {
+            self.records = RecordDecoder::default();
+        }
+    }
+
+    /// Moves the alarm, unless it goes off early enough: the deadline moves
+    /// with every record, and an alarm too many is cheaper than one for each.
+    fn set(&self, alarm: Pin<&mut Sleep>, deadline: Option<Timestamp>) {
+        let deadline = deadline.and_then(|at| self.shared.clock.instant(at));
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + A_LONG_TIME);
+        if alarm.is_elapsed() || deadline < alarm.deadline() {
+            alarm.reset(deadline);
+        }
+    }
+
+    fn handle_timeout(&mut self) -> ControlFlow<Closed> {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.lock();
+        let Some(mux) = state.mux() else { return ControlFlow::Continue(()) };
+        mux.handle_timeout(now);
+        match mux.closed() {
+            None => ControlFlow::Continue(()),
+            Some(ConnectionError::IdleTimeout) => ControlFlow::Break(Closed::Idle),
+            Some(error) => ControlFlow::Break(Closed::Protocol(error.to_string())),
+        }
+    }
+
+    /// Encrypts what the multiplexer wants sent next, into few records.
+    fn gather(&mut self) -> ControlFlow<Closed> {
+        let now = self.shared.clock.now();
+        while self.out.len() < GATHER_BYTES {
+            let start = self.out.len();
+            self.out.extend_from_slice(&[0; RECORD_HEADER_BYTES]);
+            let plaintext_bytes = {
+                let mut state = self.shared.lock();
+                let out = &mut self.out;
+                state.mux().map_or(0, |mux| mux.poll_record(now, out, MAX_PLAINTEXT_BYTES))
+            };
+            if plaintext_bytes == 0 {
+                self.out.truncate(start);
+                break;
+            }
+            self.out.extend_from_slice(&[0; TAG_BYTES]);
+            let record = &mut self.out[start + RECORD_HEADER_BYTES..];
+            let header = match (record_header(record.len()), self.sender.encrypt_in_place(record)) {
+                (Ok(header), Ok(())) => header,
+                (Err(error), _) => return ControlFlow::Break(Closed::ByUs(error.to_string())),
+                (_, Err(error)) => return ControlFlow::Break(Closed::ByUs(error.to_string())),
+            };
+            self.out[start..start + RECORD_HEADER_BYTES].copy_from_slice(&header);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn read(&mut self, read: io::Result<usize>) -> ControlFlow<Closed> {
+        match read {
+            Ok(0) => {
+                let farewell = self.shared.lock().farewell.clone();
+                return ControlFlow::Break(match farewell {
+                    Some(reason) => Closed::ByPeer(reason),
+                    None => Closed::Broken("it ended".to_owned()),
+                });
+            }
+            Ok(_) => {}
+            Err(error) => return ControlFlow::Break(Closed::Broken(error.to_string())),
+        }
+        loop {
+            match self.records.next_record() {
+                Ok(Some(record)) => self.open_record(record)?,
+                Ok(None) => return ControlFlow::Continue(()),
+                Err(error) => return ControlFlow::Break(Closed::Protocol(error.to_string())),
+            }
+        }
+    }
+
+    fn open_record(&mut self, mut record: BytesMut) -> ControlFlow<Closed> {
+        match self.receiver.decrypt_in_place(&mut record) {
+            Ok(length) => record.truncate(length),
+            Err(error) => return ControlFlow::Break(Closed::Protocol(error.to_string())),
+        }
+        let now = self.shared.clock.now();
+        let mut state = self.shared.lock();
+        let mut news = false;
+        if state.phase == (Phase::Established { confirmed: false }) {
+            state.phase = Phase::Established { confirmed: true };
+            news = true;
+        }
+        let Some(mux) = state.mux() else { return ControlFlow::Continue(()) };
+        let outcome = mux.handle_record(now, record.freeze());
+        if dispatch(&mut state) || news {
+            self.shared.news.notify_waiters();
+        }
+        drop(state);
+        match outcome {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                // What went wrong is told to the other side as far as it goes.
+                self.last_words();
+                ControlFlow::Break(Closed::Protocol(error.to_string()))
+            }
+        }
+    }
+
+    /// Sends what the multiplexer still has to say, without waiting.
+    fn last_words(&mut self) {
+        if self.gather().is_continue() {
+            let _ = self.stream.try_write(&self.out);
+        }
+    }
+}
+
+/// Hands what has come to those who wait for it; true if there is a new
+/// stream, or the other side goes away.
+fn dispatch(state: &mut State) -> bool {
+    let mut news = false;
+    while let Some(event) = state.mux().and_then(|mux| mux.poll_event()) {
+        match event {
+            Event::Opened { id, class } => {
+                state.streams.insert(id, StreamState::default());
+                state.incoming.push_back(Incoming::Mux(id, class));
+                news = true;
+            }
+            Event::Data { id, data } => receive(state, id, data),
+            Event::Finished { id } => end(state, id, StreamEnd::Finished),
+            Event::Reset { id, code } => end(state, id, StreamEnd::Reset(code)),
+            Event::GoAway { reason, .. } => {
+                state.farewell = Some(reason);
+                news = true;
+            }
+            Event::Writable { id } => {
+                if let Some(stream) = state.streams.get(&id) {
+                    stream.writable.notify_one();
+                }
+            }
+            Event::ClassChanged { .. } | Event::Pong { .. } => {}
+        }
+    }
+    news
+}
+
+fn receive(state: &mut State, id: StreamId, data: Bytes) {
+    match state.streams.get_mut(&id) {
+        Some(stream) => {
+            stream.inbox.push_back(data);
+            stream.readable.notify_one();
+        }
+        // Given up by us; what was on its way still counts against the credit.
+        None => {
+            if let Some(mux) = state.mux() {
+                mux.consume(id, data.len());
+            }
+        }
+    }
+}
+
+fn end(state: &mut State, id: StreamId, end: StreamEnd) {
+    if let Some(stream) = state.streams.get_mut(&id) {
+        stream.end.get_or_insert(end);
+        stream.readable.notify_one();
+        stream.writable.notify_one();
+    }
+}

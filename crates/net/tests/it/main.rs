@@ -1,0 +1,7 @@
+//! Integration tests: real sockets on loopback, both transports.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "these are tests")]
+
+mod support;
+
+mod both;
+mod race;
