@@ -6,7 +6,10 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::KEY_BYTES;
-use crate::primitives::{self, Primitives};
+use crate::primitives::{self, Primitives, Secret as _};
+
+/// An X25519 secret of the library in use.
+pub(crate) type Secret = <primitives::Default as Primitives>::Secret;
 
 /// A party's long-term X25519 secret, with its public key beside it, so that
 /// no handshake computes that anew. Wiped when dropped, never printed.
@@ -15,7 +18,8 @@ use crate::primitives::{self, Primitives};
 /// [`identity::NodeSecret::noise_secret`](crate::identity::NodeSecret::noise_secret).
 #[derive(Clone)]
 pub struct StaticSecret {
-    secret: Zeroizing<[u8; KEY_BYTES]>,
+    bytes: Zeroizing<[u8; KEY_BYTES]>,
+    secret: Secret,
     public: [u8; KEY_BYTES],
 }
 
@@ -27,17 +31,19 @@ impl StaticSecret {
 
     /// The secret of these bytes, which RFC 7748 clamps where it is used.
     pub fn from_bytes(secret: &[u8; KEY_BYTES]) -> Self {
-        Self::with_public(secret, primitives::Default::public_key(secret))
+        let ready = Secret::new(secret);
+        let public = ready.public_key();
+        Self { bytes: Zeroizing::new(*secret), secret: ready, public }
     }
 
     /// A secret whose public key is known already.
     pub(crate) fn with_public(secret: &[u8; KEY_BYTES], public: [u8; KEY_BYTES]) -> Self {
-        Self { secret: Zeroizing::new(*secret), public }
+        Self { bytes: Zeroizing::new(*secret), secret: Secret::new(secret), public }
     }
 
     /// The bytes of the secret, to be stored where nobody else reads.
     pub fn to_bytes(&self) -> Zeroizing<[u8; KEY_BYTES]> {
-        self.secret.clone()
+        self.bytes.clone()
     }
 
     /// The public key.
@@ -45,7 +51,8 @@ impl StaticSecret {
         self.public
     }
 
-    pub(crate) fn expose(&self) -> &[u8; KEY_BYTES] {
+    /// The secret, made ready.
+    pub(crate) fn secret(&self) -> &Secret {
         &self.secret
     }
 }

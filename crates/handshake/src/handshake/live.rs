@@ -3,9 +3,9 @@
 
 use zeroize::Zeroizing;
 
-use crate::keys::StaticSecret;
+use crate::keys::{Secret, StaticSecret};
 use crate::pattern::{KeyKind, Role, Token};
-use crate::primitives::{self, Primitives, Unauthentic};
+use crate::primitives::{Secret as _, Unauthentic};
 use crate::symmetric::SymmetricState;
 use crate::{KEY_BYTES, TAG_BYTES};
 
@@ -14,7 +14,11 @@ pub(super) struct Live {
     pub(super) role: Role,
     pub(super) symmetric: SymmetricState,
     pub(super) local_static: Option<StaticSecret>,
-    pub(super) local_ephemeral: Zeroizing<[u8; KEY_BYTES]>,
+    /// What the ephemeral secret will be made of: a responder that refuses the
+    /// first message has not paid for it.
+    pub(super) ephemeral_seed: Zeroizing<[u8; KEY_BYTES]>,
+    /// Made when its public key is sent.
+    pub(super) local_ephemeral: Option<Secret>,
     pub(super) remote_static: Option<[u8; KEY_BYTES]>,
     pub(super) remote_ephemeral: Option<[u8; KEY_BYTES]>,
 }
@@ -44,7 +48,9 @@ impl Live {
         for &token in tokens {
             match token {
                 Token::E => {
-                    let public = primitives::Default::public_key(&self.local_ephemeral);
+                    let secret = Secret::new(&self.ephemeral_seed);
+                    let public = secret.public_key();
+                    self.local_ephemeral = Some(secret);
                     out.split_off_mut(..KEY_BYTES).ok_or(Unauthentic)?.copy_from_slice(&public);
                     self.symmetric.mix_hash(&public);
                 }
@@ -97,14 +103,14 @@ impl Live {
             Role::Responder => (responder, initiator),
         };
         let secret = match local {
-            KeyKind::Ephemeral => &*self.local_ephemeral,
-            KeyKind::Static => self.local_static.as_ref().ok_or(Unauthentic)?.expose(),
+            KeyKind::Ephemeral => self.local_ephemeral.as_ref(),
+            KeyKind::Static => self.local_static.as_ref().map(StaticSecret::secret),
         };
         let public = match remote {
             KeyKind::Ephemeral => self.remote_ephemeral.as_ref(),
             KeyKind::Static => self.remote_static.as_ref(),
         };
-        let shared = primitives::Default::diffie_hellman(secret, public.ok_or(Unauthentic)?)?;
+        let shared = secret.ok_or(Unauthentic)?.agree(public.ok_or(Unauthentic)?)?;
         self.symmetric.mix_key(&*shared);
         Ok(())
     }

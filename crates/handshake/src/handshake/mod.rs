@@ -83,7 +83,7 @@ impl Handshake {
         prologue: &[u8],
         local: Option<&StaticSecret>,
         remote: Option<[u8; KEY_BYTES]>,
-        local_ephemeral: Zeroizing<[u8; KEY_BYTES]>,
+        ephemeral_seed: Zeroizing<[u8; KEY_BYTES]>,
     ) -> Result<Self, SetupError> {
         let pattern = params.pattern;
         match (pattern.has_static(role), local) {
@@ -108,7 +108,8 @@ impl Handshake {
             role,
             symmetric,
             local_static: local.cloned(),
-            local_ephemeral,
+            ephemeral_seed,
+            local_ephemeral: None,
             remote_static: remote,
             remote_ephemeral: None,
         };

@@ -3,14 +3,22 @@
 //! [`Primitives`] is all that the protocol asks of a cryptographic library;
 //! [`Default`] is the one it is built with.
 
+#[cfg(feature = "aws-lc-rs")]
+mod aws_lc;
 mod rustcrypto;
+#[cfg(all(test, feature = "aws-lc-rs"))]
+mod tests;
 
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::{KEY_BYTES, TAG_BYTES};
 
 /// The implementation in use.
+#[cfg(not(feature = "aws-lc-rs"))]
 pub(crate) type Default = rustcrypto::RustCrypto;
+/// The implementation in use.
+#[cfg(feature = "aws-lc-rs")]
+pub(crate) type Default = aws_lc::AwsLc;
 
 /// A tag that does not fit, or a Diffie-Hellman with a key of low order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +26,8 @@ pub(crate) struct Unauthentic;
 
 /// One library of cryptographic functions.
 pub(crate) trait Primitives {
+    /// An X25519 secret.
+    type Secret: Secret;
     /// ChaCha20-Poly1305 under one key.
     type Cipher: Cipher;
     /// BLAKE2s-256.
@@ -26,16 +36,20 @@ pub(crate) trait Primitives {
     type Blake2b: HashFunction;
     /// SHA-256.
     type Sha256: HashFunction;
+}
 
-    /// The X25519 public key of a secret (RFC 7748 section 6.1).
-    fn public_key(secret: &[u8; KEY_BYTES]) -> [u8; KEY_BYTES];
+/// An X25519 secret, made ready once for every use. Wiped when its last clone
+/// is dropped.
+pub(crate) trait Secret: Clone {
+    /// The secret of these bytes, clamped where it is used (RFC 7748 section 5).
+    fn new(bytes: &[u8; KEY_BYTES]) -> Self;
+
+    /// Its public key (RFC 7748 section 6.1).
+    fn public_key(&self) -> [u8; KEY_BYTES];
 
     /// X25519; refuses, in constant time, a result of all zeros (RFC 7748
     /// section 6.1), which is what every public key of low order gives.
-    fn diffie_hellman(
-        secret: &[u8; KEY_BYTES],
-        public: &[u8; KEY_BYTES],
-    ) -> Result<Zeroizing<[u8; KEY_BYTES]>, Unauthentic>;
+    fn agree(&self, public: &[u8; KEY_BYTES]) -> Result<Zeroizing<[u8; KEY_BYTES]>, Unauthentic>;
 }
 
 /// ChaCha20-Poly1305 (RFC 8439) with the nonces of Noise section 12.3. Wipes
@@ -55,6 +69,13 @@ pub(crate) trait Cipher: ZeroizeOnDrop {
         buffer: &mut [u8],
         tag: &[u8; TAG_BYTES],
     ) -> Result<(), Unauthentic>;
+}
+
+/// 32 bits of zeros, then the number in little-endian order (Noise section 12.3).
+fn nonce_bytes(nonce: u64) -> [u8; 12] {
+    let mut bytes = [0; 12];
+    bytes[4..].copy_from_slice(&nonce.to_le_bytes());
+    bytes
 }
 
 /// An incremental hash function. Wipes its state when dropped (not demanded as
