@@ -48,9 +48,8 @@ impl CipherState {
         associated: &[u8],
         buffer: &mut [u8],
     ) -> Result<[u8; TAG_BYTES], Exhausted> {
-        let nonce = self.usable_nonce()?;
-        let tag = self.cipher.encrypt(nonce, associated, buffer);
-        self.nonce = nonce + 1;
+        let tag = self.encrypt_at(self.nonce, associated, buffer)?;
+        self.nonce += 1;
         Ok(tag)
     }
 
@@ -61,12 +60,38 @@ impl CipherState {
         buffer: &mut [u8],
         tag: &[u8; TAG_BYTES],
     ) -> Result<(), DecryptError> {
-        let nonce = self.usable_nonce().map_err(|Exhausted| DecryptError::Exhausted)?;
+        self.decrypt_at(self.nonce, associated, buffer, tag)?;
+        self.nonce += 1;
+        Ok(())
+    }
+
+    /// Encrypts under a nonce of the caller's; the own one stays.
+    pub(crate) fn encrypt_at(
+        &self,
+        nonce: u64,
+        associated: &[u8],
+        buffer: &mut [u8],
+    ) -> Result<[u8; TAG_BYTES], Exhausted> {
+        if nonce == RESERVED_NONCE {
+            return Err(Exhausted);
+        }
+        Ok(self.cipher.encrypt(nonce, associated, buffer))
+    }
+
+    /// Decrypts under a nonce of the caller's; the own one stays.
+    pub(crate) fn decrypt_at(
+        &self,
+        nonce: u64,
+        associated: &[u8],
+        buffer: &mut [u8],
+        tag: &[u8; TAG_BYTES],
+    ) -> Result<(), DecryptError> {
+        if nonce == RESERVED_NONCE {
+            return Err(DecryptError::Exhausted);
+        }
         self.cipher
             .decrypt(nonce, associated, buffer, tag)
-            .map_err(|Unauthentic| DecryptError::Unauthentic)?;
-        self.nonce = nonce + 1;
-        Ok(())
+            .map_err(|Unauthentic| DecryptError::Unauthentic)
     }
 
     /// `Rekey` (section 4.2): a new key from the old, which cannot be computed
@@ -75,9 +100,5 @@ impl CipherState {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         self.cipher.encrypt(RESERVED_NONCE, &[], &mut *key);
         self.cipher = Cipher::new(&key);
-    }
-
-    fn usable_nonce(&self) -> Result<u64, Exhausted> {
-        if self.nonce == RESERVED_NONCE { Err(Exhausted) } else { Ok(self.nonce) }
     }
 }

@@ -51,6 +51,7 @@ mod keys;
 mod params;
 mod pattern;
 mod primitives;
+mod stateless;
 mod symmetric;
 mod transport;
 
@@ -58,6 +59,7 @@ pub use handshake::{Handshake, HandshakeError, SetupError};
 pub use keys::StaticSecret;
 pub use params::{Hash, Params, ParseParamsError};
 pub use pattern::{Pattern, Role};
+pub use stateless::{StatelessReceiver, StatelessSender, StatelessTransport};
 pub use transport::{REKEY_INTERVAL_MESSAGES, Receiver, Sender, Transport, TransportError};
 
 /// Length of every key, public or secret, in bytes.

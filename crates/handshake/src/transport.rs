@@ -43,6 +43,39 @@ impl From<Exhausted> for TransportError {
     }
 }
 
+impl From<DecryptError> for TransportError {
+    fn from(error: DecryptError) -> Self {
+        match error {
+            DecryptError::Unauthentic => Self::Refused,
+            DecryptError::Exhausted => Self::Exhausted,
+        }
+    }
+}
+
+/// Whether a plaintext of that length fits into a message.
+pub(crate) fn check_plaintext(plaintext: &[u8]) -> Result<(), TransportError> {
+    let bytes = plaintext.len().saturating_add(TAG_BYTES);
+    if bytes > MAX_MESSAGE_BYTES { Err(TransportError::Length { bytes }) } else { Ok(()) }
+}
+
+/// A buffer as the plaintext and the room for its tag.
+pub(crate) fn split_room(
+    buffer: &mut [u8],
+) -> Result<(&mut [u8], &mut [u8; TAG_BYTES]), TransportError> {
+    let bytes = buffer.len();
+    buffer.split_last_chunk_mut().ok_or(TransportError::Length { bytes })
+}
+
+/// A message as ciphertext and tag, if it is as long as a message can be.
+pub(crate) fn split_tag(
+    message: &mut [u8],
+) -> Result<(&mut [u8], &mut [u8; TAG_BYTES]), TransportError> {
+    if message.len() > MAX_MESSAGE_BYTES {
+        return Err(TransportError::Refused);
+    }
+    message.split_last_chunk_mut().ok_or(TransportError::Refused)
+}
+
 /// Both directions of a session. They share nothing: each can go to a task of
 /// its own.
 #[derive(Debug)]
@@ -109,9 +142,7 @@ impl Sender {
     /// [`TransportError::Length`] or [`TransportError::Exhausted`]; the buffer
     /// is untouched then.
     pub fn encrypt_in_place(&mut self, buffer: &mut [u8]) -> Result<(), TransportError> {
-        let bytes = buffer.len();
-        let (plaintext, room) =
-            buffer.split_last_chunk_mut().ok_or(TransportError::Length { bytes })?;
+        let (plaintext, room) = split_room(buffer)?;
         *room = self.encrypt_in_place_detached(plaintext)?;
         Ok(())
     }
@@ -127,10 +158,7 @@ impl Sender {
         &mut self,
         plaintext: &mut [u8],
     ) -> Result<[u8; TAG_BYTES], TransportError> {
-        let bytes = plaintext.len().saturating_add(TAG_BYTES);
-        if bytes > MAX_MESSAGE_BYTES {
-            return Err(TransportError::Length { bytes });
-        }
+        check_plaintext(plaintext)?;
         let tag = self.0.cipher.encrypt(&[], plaintext)?;
         self.0.rekey_if_due();
         Ok(tag)
@@ -162,14 +190,8 @@ impl Receiver {
     /// [`TransportError::Refused`] for whatever is not the next message, of any
     /// length; [`TransportError::Exhausted`].
     pub fn decrypt_in_place(&mut self, message: &mut [u8]) -> Result<usize, TransportError> {
-        if message.len() > MAX_MESSAGE_BYTES {
-            return Err(TransportError::Refused);
-        }
-        let (ciphertext, tag) = message.split_last_chunk_mut().ok_or(TransportError::Refused)?;
-        self.0.cipher.decrypt(&[], ciphertext, tag).map_err(|error| match error {
-            DecryptError::Unauthentic => TransportError::Refused,
-            DecryptError::Exhausted => TransportError::Exhausted,
-        })?;
+        let (ciphertext, tag) = split_tag(message)?;
+        self.0.cipher.decrypt(&[], ciphertext, tag)?;
         self.0.rekey_if_due();
         Ok(ciphertext.len())
     }

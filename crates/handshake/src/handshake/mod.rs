@@ -11,10 +11,12 @@ use zeroize::Zeroizing;
 pub use error::{HandshakeError, SetupError};
 use live::Live;
 
+use crate::cipher_state::CipherState;
 use crate::keys::{StaticSecret, random_secret};
 use crate::params::Params;
 use crate::pattern::{Role, Token};
 use crate::primitives::Unauthentic;
+use crate::stateless::{StatelessReceiver, StatelessSender, StatelessTransport};
 use crate::symmetric::SymmetricState;
 use crate::transport::{Receiver, Sender, Transport};
 use crate::{KEY_BYTES, MAX_MESSAGE_BYTES};
@@ -227,10 +229,23 @@ impl Handshake {
     ///
     /// If the handshake is not finished, was refused, or is one-way.
     pub fn into_transport(self) -> Result<Transport, HandshakeError> {
-        if self.params.pattern.is_one_way() {
-            return Err(HandshakeError::OneWay);
-        }
-        self.split()
+        let [sender, receiver] = self.split_both_ways()?;
+        Ok(Transport { sender: Sender::new(sender), receiver: Receiver::new(receiver) })
+    }
+
+    /// The ciphers of the session for messages that come in any order, or not
+    /// at all: over datagrams. Read first what [`StatelessTransport`] asks of
+    /// its caller.
+    ///
+    /// # Errors
+    ///
+    /// If the handshake is not finished, was refused, or is one-way.
+    pub fn into_stateless_transport(self) -> Result<StatelessTransport, HandshakeError> {
+        let [sender, receiver] = self.split_both_ways()?;
+        Ok(StatelessTransport {
+            sender: StatelessSender::new(sender),
+            receiver: StatelessReceiver::new(receiver),
+        })
     }
 
     /// The cipher of a one-way session for its initiator; for others what
@@ -244,7 +259,7 @@ impl Handshake {
         if self.params.pattern.is_one_way() && self.role == Role::Responder {
             return Err(HandshakeError::OneWay);
         }
-        self.split().map(|transport| transport.sender)
+        self.split().map(|[sender, _]| Sender::new(sender))
     }
 
     /// The cipher of a one-way session for its responder; for others what
@@ -258,21 +273,28 @@ impl Handshake {
         if self.params.pattern.is_one_way() && self.role == Role::Initiator {
             return Err(HandshakeError::OneWay);
         }
-        self.split().map(|transport| transport.receiver)
+        self.split().map(|[_, receiver]| Receiver::new(receiver))
     }
 
-    fn split(self) -> Result<Transport, HandshakeError> {
+    fn split_both_ways(self) -> Result<[CipherState; 2], HandshakeError> {
+        if self.params.pattern.is_one_way() {
+            return Err(HandshakeError::OneWay);
+        }
+        self.split()
+    }
+
+    /// `Split`: the cipher of what this side sends, then of what it receives.
+    fn split(self) -> Result<[CipherState; 2], HandshakeError> {
         let finished = self.is_finished();
         let live = self.live.ok_or(HandshakeError::Failed)?;
         if !finished {
             return Err(HandshakeError::Unfinished);
         }
-        let [initiator, responder] = live.symmetric.split();
-        let (sender, receiver) = match self.role {
-            Role::Initiator => (initiator, responder),
-            Role::Responder => (responder, initiator),
-        };
-        Ok(Transport { sender: Sender::new(sender), receiver: Receiver::new(receiver) })
+        let mut ciphers = live.symmetric.split();
+        if self.role == Role::Responder {
+            ciphers.reverse();
+        }
+        Ok(ciphers)
     }
 
     /// The tokens of the next message, if it is for `writer` to write.

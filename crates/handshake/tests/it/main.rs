@@ -4,6 +4,7 @@
 mod conversation;
 mod identity;
 mod snow;
+mod stateless;
 mod support;
 mod threats;
 mod vectors;

@@ -25,8 +25,13 @@ fn theirs(role: Role, params: Params, keys: &Keys) -> HandshakeState {
     .unwrap()
 }
 
-/// A handshake with a payload of its own length in each message.
 fn shake_hands(params: Params, role: Role, rng: &mut Rng) -> (Handshake, TransportState) {
+    let (ours, snow) = finish(params, role, rng);
+    (ours, snow.into_transport_mode().unwrap())
+}
+
+/// A handshake with a payload of its own length in each message.
+fn finish(params: Params, role: Role, rng: &mut Rng) -> (Handshake, HandshakeState) {
     let keys = Keys::new(rng);
     let mut ours = keys.begin(role, params, b"prologue", rng);
     let mut snow = theirs(role.peer(), params, &keys);
@@ -49,7 +54,7 @@ fn shake_hands(params: Params, role: Role, rng: &mut Rng) -> (Handshake, Transpo
         "{params} as {role:?}"
     );
     assert!(ours.remote_static().is_none_or(|key| key == keys.of(role.peer()).public_key()));
-    (ours, snow.into_transport_mode().unwrap())
+    (ours, snow)
 }
 
 fn send(sender: &mut Sender, snow: &mut TransportState, length: usize) {
@@ -112,5 +117,25 @@ fn a_manual_rekey_is_understood_by_snow() {
         snow.rekey_incoming();
         ours.receiver.rekey();
         snow.rekey_outgoing();
+    }
+}
+
+#[test]
+fn stateless_messages_are_understood_by_snow_in_both_roles() {
+    let mut rng = rng(4);
+    for role in [Role::Initiator, Role::Responder] {
+        let (ours, snow) = finish(IK, role, &mut rng);
+        let ours = ours.into_stateless_transport().unwrap();
+        let snow = snow.into_stateless_transport_mode().unwrap();
+        let mut buffer = [0; 64];
+        for nonce in [7, 3, 1 << 40, 0] {
+            let mut record = with_room(b"out");
+            ours.sender.encrypt_in_place(nonce, &mut record).unwrap();
+            let received = snow.read_message(nonce, &record, &mut buffer).unwrap();
+            assert_eq!(&buffer[..received], b"out");
+            let sent = snow.write_message(nonce, b"back", &mut buffer).unwrap();
+            assert_eq!(ours.receiver.decrypt_in_place(nonce, &mut buffer[..sent]), Ok(4));
+            assert_eq!(&buffer[..4], b"back");
+        }
     }
 }
