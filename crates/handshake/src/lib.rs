@@ -44,6 +44,7 @@
 //! ```
 
 mod cipher_state;
+pub mod door;
 mod handshake;
 mod hashing;
 pub mod identity;
@@ -51,6 +52,7 @@ mod keys;
 mod params;
 mod pattern;
 mod primitives;
+mod replay;
 mod stateless;
 mod symmetric;
 mod transport;
@@ -59,6 +61,7 @@ pub use handshake::{Handshake, HandshakeError, SetupError};
 pub use keys::StaticSecret;
 pub use params::{Hash, Params, ParseParamsError};
 pub use pattern::{Pattern, Role};
+pub use replay::ReplayFilter;
 pub use stateless::{StatelessReceiver, StatelessSender, StatelessTransport};
 pub use transport::{REKEY_INTERVAL_MESSAGES, Receiver, Sender, Transport, TransportError};
 

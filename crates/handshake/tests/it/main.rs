@@ -2,7 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod conversation;
+mod door;
 mod identity;
+mod replay;
 mod snow;
 mod stateless;
 mod support;
