@@ -57,7 +57,7 @@ mod stateless;
 mod symmetric;
 mod transport;
 
-pub use handshake::{Handshake, HandshakeError, SetupError};
+pub use handshake::{Finished, Handshake, HandshakeError, ReadTurn, SetupError, Turn, WriteTurn};
 pub use keys::StaticSecret;
 pub use params::{Hash, Params, ParseParamsError};
 pub use pattern::{Pattern, Role};

@@ -2,6 +2,7 @@
 
 mod error;
 mod live;
+mod turn;
 
 use std::fmt;
 
@@ -10,6 +11,7 @@ use zeroize::Zeroizing;
 
 pub use error::{HandshakeError, SetupError};
 use live::Live;
+pub use turn::{Finished, ReadTurn, Turn, WriteTurn};
 
 use crate::cipher_state::CipherState;
 use crate::keys::{StaticSecret, random_secret};

@@ -3,8 +3,8 @@
 use std::num::NonZeroU64;
 
 use antiphon_handshake::{
-    Handshake, HandshakeError, Hash, MAX_MESSAGE_BYTES, Params, Pattern, Role, SetupError,
-    StaticSecret, TAG_BYTES, Transport, TransportError,
+    Finished, Handshake, HandshakeError, Hash, MAX_MESSAGE_BYTES, Params, Pattern, Role,
+    SetupError, StaticSecret, TAG_BYTES, Transport, TransportError, Turn,
 };
 use proptest::prelude::*;
 
@@ -182,6 +182,74 @@ fn secrets_are_not_printed() {
     let printed = format!("{handshake:?}");
     assert!(printed.contains("Noise_XX_25519_ChaChaPoly_BLAKE2s"), "{printed}");
     assert!(!printed.contains("secret"), "{printed}");
+}
+
+/// Runs a handshake turn by turn; what each side received, and its end.
+fn take_turns(params: Params, seed: u64) -> [(Vec<Vec<u8>>, Finished); 2] {
+    let mut rng = rng(seed);
+    let (initiator, responder) = Keys::new(&mut rng).pair(params, &mut rng);
+    let mut turns = [initiator.turn().unwrap(), responder.turn().unwrap()];
+    let mut received = [Vec::new(), Vec::new()];
+    let (mut message, mut payload) = ([0; 256], [0; 256]);
+    for number in 0_u8.. {
+        let reader = usize::from((number + 1) % 2);
+        turns = match turns {
+            [Turn::Write(writer), Turn::Read(reading)] => {
+                assert_eq!(
+                    writer.handshake().next_overhead_bytes(),
+                    reading.handshake().next_overhead_bytes()
+                );
+                let (written, sent) = writer.write(&[number], &mut message).unwrap();
+                let (read, bytes) = reading.read(&message[..sent], &mut payload).unwrap();
+                received[reader].push(payload[..bytes].to_vec());
+                [read, written]
+            }
+            [Turn::Done(one), Turn::Done(other)] => {
+                let mut ends = [one, other];
+                if number % 2 == 1 {
+                    ends.reverse();
+                }
+                let [first, second] = received;
+                let [initiator, responder] = ends;
+                return [(first, initiator), (second, responder)];
+            }
+            turns => panic!("both write, or both read: {turns:?}"),
+        };
+    }
+    unreachable!("a handshake ends")
+}
+
+#[test]
+fn turns_lead_through_every_protocol() {
+    for params in all_params() {
+        let [(left, initiator), (right, responder)] = take_turns(params, 10);
+        assert_eq!(left.len() + right.len(), params.pattern.message_count(), "{params}");
+        assert_eq!(right[0], [0]);
+        assert_eq!(initiator.handshake_hash(), responder.handshake_hash());
+        assert_eq!(initiator.handshake().role(), Role::Initiator);
+        let mut record = with_room(b"x");
+        if params.pattern.is_one_way() {
+            let mut sender = initiator.into_handshake().into_sender().unwrap();
+            sender.encrypt_in_place(&mut record).unwrap();
+            assert_eq!(responder.into_transport().unwrap_err(), HandshakeError::OneWay);
+        } else {
+            initiator.into_transport().unwrap().sender.encrypt_in_place(&mut record).unwrap();
+            let mut transport = responder.into_transport().unwrap();
+            assert_eq!(transport.receiver.decrypt_in_place(&mut record), Ok(1));
+        }
+    }
+}
+
+#[test]
+fn a_refused_message_is_the_last_turn() {
+    let mut rng = rng(11);
+    let (_, responder) = Keys::new(&mut rng).pair(IK, &mut rng);
+    let Turn::Read(step) = responder.turn().unwrap() else { panic!("the responder reads first") };
+    assert_eq!(step.read(&[0; 96], &mut [0; 96]).unwrap_err(), HandshakeError::Refused);
+
+    let (_, mut responder) = Keys::new(&mut rng).pair(IK, &mut rng);
+    assert_eq!(responder.read_message(&[0; 96], &mut [0; 96]), Err(HandshakeError::Refused));
+    assert_eq!(responder.turn().unwrap_err(), HandshakeError::Failed);
 }
 
 proptest! {
