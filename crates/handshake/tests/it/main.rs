@@ -4,6 +4,7 @@
 mod conversation;
 mod door;
 mod identity;
+mod low_order;
 mod replay;
 mod snow;
 mod stateless;

@@ -112,6 +112,28 @@ pub(crate) fn run(initiator: &mut Handshake, responder: &mut Handshake, count: u
     }
 }
 
+/// Replays the same handshake up to message `messages`, whose reader is
+/// returned with the message itself. Ephemerals are the same every time.
+pub(crate) fn reader_of(params: Params, messages: usize) -> (Handshake, Handshake, Vec<u8>) {
+    let mut rng = rng(42);
+    let (mut initiator, mut responder) = Keys::new(&mut rng).pair(params, &mut rng);
+    run(&mut initiator, &mut responder, messages);
+    let (mut writer, reader) =
+        if messages.is_multiple_of(2) { (initiator, responder) } else { (responder, initiator) };
+    let message = write(&mut writer, b"payload").unwrap();
+    (reader, writer, message)
+}
+
+/// The handshake is dead and has forgotten everything.
+pub(crate) fn assert_forgotten(handshake: &mut Handshake) {
+    assert!(!handshake.is_finished() && !handshake.is_my_turn());
+    assert_eq!(handshake.remote_static(), None);
+    assert_eq!(handshake.handshake_hash(), None);
+    let mut buffer = [0; 300];
+    assert_eq!(handshake.write_message(b"", &mut buffer), Err(HandshakeError::Failed));
+    assert_eq!(handshake.read_message(&[0; 200], &mut buffer), Err(HandshakeError::Failed));
+}
+
 /// Every protocol that the crate speaks.
 pub(crate) fn all_params() -> impl Iterator<Item = Params> {
     Pattern::ALL

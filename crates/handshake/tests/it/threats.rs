@@ -1,39 +1,19 @@
-//! Cases N2 to N7: what an attacker does to messages, keys and records.
+//! Cases N2, N4 to N9 and H5: what an attacker does to messages, keys and records.
 
 use std::num::NonZeroU64;
 
-use antiphon_handshake::{
-    Handshake, HandshakeError, Hash, Params, Pattern, Role, StaticSecret, TransportError,
-};
+use antiphon_handshake::identity::{self, NodeSecret, SignatureError};
+use antiphon_handshake::{HandshakeError, Hash, Params, Pattern, Role, TransportError};
 use proptest::prelude::*;
+use rand_chacha::rand_core::Rng;
 
 use crate::conversation::transports;
-use crate::support::{IK, Keys, XX, all_params, read, rng, run, with_room, write};
+use crate::support::{
+    IK, Keys, XX, all_params, assert_forgotten, read, reader_of, rng, run, with_room, write,
+};
 
 /// The patterns of our own links, and those that vectors are given for.
 const PATTERNS: [Pattern; 4] = [Pattern::IK, Pattern::XX, Pattern::NK, Pattern::KK];
-
-/// Replays the same handshake up to message `messages`, whose reader is
-/// returned with the message itself. Ephemerals are the same every time.
-fn reader_of(params: Params, messages: usize) -> (Handshake, Handshake, Vec<u8>) {
-    let mut rng = rng(42);
-    let (mut initiator, mut responder) = Keys::new(&mut rng).pair(params, &mut rng);
-    run(&mut initiator, &mut responder, messages);
-    let (mut writer, reader) =
-        if messages.is_multiple_of(2) { (initiator, responder) } else { (responder, initiator) };
-    let message = write(&mut writer, b"payload").unwrap();
-    (reader, writer, message)
-}
-
-/// The handshake is dead and has forgotten everything.
-fn assert_forgotten(handshake: &mut Handshake) {
-    assert!(!handshake.is_finished() && !handshake.is_my_turn());
-    assert_eq!(handshake.remote_static(), None);
-    assert_eq!(handshake.handshake_hash(), None);
-    let mut buffer = [0; 300];
-    assert_eq!(handshake.write_message(b"", &mut buffer), Err(HandshakeError::Failed));
-    assert_eq!(handshake.read_message(&[0; 200], &mut buffer), Err(HandshakeError::Failed));
-}
 
 /// N2. An altered first message of XX is only found out by the next one, since
 /// nothing in it is authenticated yet.
@@ -100,76 +80,6 @@ fn n2_an_extended_message_is_refused() {
                 });
             }
         }
-    }
-}
-
-/// Every encoding of a point of low order, on the curve or its twist:
-/// 0, 1, -1, the two of order 8, the first two plus p, and each of these with
-/// the unused bit set.
-fn low_order_keys() -> Vec<[u8; 32]> {
-    [
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "0100000000000000000000000000000000000000000000000000000000000000",
-        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    ]
-    .iter()
-    .flat_map(|text| {
-        let key: [u8; 32] = hex::decode(text).unwrap().try_into().unwrap();
-        let mut with_bit = key;
-        with_bit[31] |= 0x80;
-        [key, with_bit]
-    })
-    .collect()
-}
-
-#[test]
-fn n3_a_low_order_key_known_beforehand_is_refused() {
-    let mut rng = rng(1);
-    let secret = StaticSecret::generate(&mut rng);
-    for key in low_order_keys() {
-        let mut handshake =
-            Handshake::initiator(IK, b"", Some(&secret), Some(key), &mut rng).unwrap();
-        assert_eq!(write(&mut handshake, b"request"), Err(HandshakeError::Refused));
-        assert_forgotten(&mut handshake);
-    }
-}
-
-#[test]
-fn n3_a_low_order_ephemeral_key_is_refused() {
-    for key in low_order_keys() {
-        // IK and NK mix it at once, XX when the answer is written.
-        for params in [IK, Params { pattern: Pattern::NK, hash: Hash::Sha256 }] {
-            let (mut reader, _, mut message) = reader_of(params, 0);
-            message[..32].copy_from_slice(&key);
-            assert_eq!(read(&mut reader, &message), Err(HandshakeError::Refused));
-            assert_forgotten(&mut reader);
-        }
-        let (mut reader, _, mut message) = reader_of(XX, 0);
-        message[..32].copy_from_slice(&key);
-        read(&mut reader, &message).unwrap();
-        assert_eq!(write(&mut reader, b""), Err(HandshakeError::Refused));
-        assert_forgotten(&mut reader);
-        let (mut reader, _, mut message) = reader_of(XX, 1);
-        message[..32].copy_from_slice(&key);
-        assert_eq!(read(&mut reader, &message), Err(HandshakeError::Refused));
-    }
-}
-
-#[test]
-fn n3_a_low_order_static_key_that_was_sent_is_refused() {
-    let params = Params { pattern: Pattern::IX, hash: Hash::Blake2s };
-    for key in low_order_keys() {
-        // The one kind of message that carries a static key in the clear, so
-        // that it can be exchanged without the secrets of the session.
-        let (mut reader, _, mut message) = reader_of(params, 0);
-        message[32..64].copy_from_slice(&key);
-        read(&mut reader, &message).unwrap();
-        assert_eq!(write(&mut reader, b""), Err(HandshakeError::Refused));
-        assert_forgotten(&mut reader);
     }
 }
 
@@ -261,14 +171,97 @@ fn n6_another_prologue_or_protocol_fails_at_the_first_authenticated_message() {
     assert_eq!(read(&mut initiator, &second), Err(HandshakeError::Refused));
 }
 
+/// The key was named by somebody trusted (a link, a tracker), and no other is
+/// taken, valid as it may be: not at first use, and not after a good session.
 #[test]
-fn a_server_with_another_key_than_the_one_expected_is_refused() {
+fn n8_a_valid_key_that_is_not_the_pinned_one_is_refused() {
     let mut rng = rng(8);
     let (keys, other) = (Keys::new(&mut rng), Keys::new(&mut rng));
-    let mut initiator = keys.begin(Role::Initiator, IK, b"prologue", &mut rng);
-    let mut impostor = other.begin(Role::Responder, IK, b"prologue", &mut rng);
-    let first = write(&mut initiator, b"request").unwrap();
-    assert_eq!(read(&mut impostor, &first), Err(HandshakeError::Refused));
+    for _ in 0..2 {
+        let mut initiator = keys.begin(Role::Initiator, IK, b"prologue", &mut rng);
+        let mut impostor = other.begin(Role::Responder, IK, b"prologue", &mut rng);
+        let first = write(&mut initiator, b"request").unwrap();
+        assert_eq!(read(&mut impostor, &first), Err(HandshakeError::Refused));
+        // It answers all the same, by a handshake of its own.
+        let mut misled = other.begin(Role::Initiator, IK, b"prologue", &mut rng);
+        let mut impostor = other.begin(Role::Responder, IK, b"prologue", &mut rng);
+        read(&mut impostor, &write(&mut misled, b"request").unwrap()).unwrap();
+        let answer = write(&mut impostor, b"answer").unwrap();
+        assert_eq!(read(&mut initiator, &answer), Err(HandshakeError::Refused));
+        assert_forgotten(&mut initiator);
+
+        let (mut initiator, mut responder) = keys.pair(IK, &mut rng);
+        run(&mut initiator, &mut responder, 2);
+    }
+}
+
+/// Where no key is known beforehand, the proven one is compared with the one
+/// that was named.
+#[test]
+fn n8_in_xx_the_proven_key_is_told_so_that_it_can_be_compared() {
+    let mut rng = rng(8);
+    let named = NodeSecret::generate(&mut rng);
+    let other = NodeSecret::generate(&mut rng);
+    for (secret, is_named) in [(&named, true), (&other, false)] {
+        let mut keys = Keys::new(&mut rng);
+        keys.responder = secret.noise_secret();
+        let (mut initiator, mut responder) = keys.pair(XX, &mut rng);
+        run(&mut initiator, &mut responder, 2);
+        let proven = initiator.remote_static().unwrap();
+        assert_eq!(identity::matches(&named.node_id(), &proven), is_named);
+    }
+}
+
+/// Every probe gets the same nothing: one error, whatever is wrong, and no
+/// byte to send.
+#[test]
+fn n9_every_probe_is_answered_by_the_same_silence() {
+    let mut rng = rng(9);
+    let (keys, other) = (Keys::new(&mut rng), Keys::new(&mut rng));
+    let first = |keys: &Keys, prologue: &[u8], rng: &mut _| {
+        write(&mut keys.begin(Role::Initiator, IK, prologue, rng), b"request").unwrap()
+    };
+    let good = first(&keys, b"prologue", &mut rng);
+    let mut probes = vec![
+        first(&other, b"prologue", &mut rng),
+        first(&keys, b"another", &mut rng),
+        good[..good.len() - 1].to_vec(),
+        vec![],
+        vec![0; 32],
+        vec![0xff; 70_000],
+    ];
+    for length in [1, 31, 48, 96, 103, 1_024] {
+        let mut garbage = vec![0; length];
+        rng.fill_bytes(&mut garbage);
+        probes.push(garbage);
+    }
+    for probe in probes {
+        let mut responder = keys.begin(Role::Responder, IK, b"prologue", &mut rng);
+        assert_eq!(read(&mut responder, &probe), Err(HandshakeError::Refused));
+        assert_forgotten(&mut responder);
+        let mut answer = [0x55; 300];
+        assert!(responder.write_message(b"banner", &mut answer).is_err());
+        assert_eq!(answer, [0x55; 300], "not a byte");
+    }
+    let mut responder = keys.begin(Role::Responder, IK, b"prologue", &mut rng);
+    assert_eq!(read(&mut responder, &good).unwrap(), b"request");
+}
+
+/// No length of what a stranger sends costs more than it does.
+#[test]
+fn h5_ten_megabytes_are_refused_by_their_length() {
+    let mut rng = rng(10);
+    let ten_megabytes = vec![0; 10_000_000];
+    for params in [IK, XX] {
+        let (_, mut responder) = Keys::new(&mut rng).pair(params, &mut rng);
+        // Room for nothing: it is refused before anything is written.
+        let refused = responder.read_message(&ten_megabytes, &mut []);
+        assert_eq!(refused, Err(HandshakeError::Refused));
+        assert_forgotten(&mut responder);
+    }
+    let node = NodeSecret::generate(&mut rng).node_id();
+    let refused = identity::verify(&node, b"ticket", b"", &ten_megabytes);
+    assert_eq!(refused, Err(SignatureError::Refused));
 }
 
 #[test]

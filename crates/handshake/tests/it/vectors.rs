@@ -76,7 +76,7 @@ fn key(text: &str) -> [u8; 32] {
 }
 
 #[test]
-fn published_vectors_hold_in_both_roles() {
+fn n1_published_vectors_hold_in_both_roles() {
     let mut vectors = 0;
     for file in FILES {
         for vector in serde_json::from_str::<File>(file).unwrap().vectors {
