@@ -43,8 +43,9 @@ pub struct Limits {
     /// end, unknown frames that may be ignored, leftovers of closed streams.
     /// Default 50, burst 500: cancels leave some behind (CVE-2019-9518).
     pub empty_frames: Rate,
-    /// Pings per second. Default 5, burst 20: a keep-alive needs one in 15 s
-    /// (CVE-2019-9512).
+    /// Pings per second beyond one for each KiB of data, which may be a marker
+    /// (see `background_delay`). Default 5, burst 20: a keep-alive needs one in
+    /// 15 s (CVE-2019-9512).
     pub pings: Rate,
     /// Changes of a stream's class per second. Default 100, burst 300: a skip
     /// promotes a few streams, each once.
@@ -71,10 +72,22 @@ pub struct Limits {
     /// frame. Default 256 KiB: a starved class keeps about 6 % of the link, so
     /// that its requests end instead of timing out.
     pub starvation_bytes: u64,
+    /// Delay that prefetch and offline copies may add to what is more urgent, by
+    /// filling queues on the way; `None` holds nothing back. Default 20 ms:
+    /// nobody hears that, and it keeps a link busy (RFC 6817 allows 100 ms). A
+    /// path with a round trip below 80 ms gets a quarter of it, 4 ms at least.
+    pub background_delay: Option<Duration>,
+    /// What may be under way before those classes wait, at the start. Default
+    /// 16 KiB: what TCP itself sends at once (RFC 6928).
+    pub initial_background_bytes: u64,
+    /// The same, at least. Default 4 KiB, 65 ms at 500 kbit/s: with less, the
+    /// headers would count.
+    pub min_background_bytes: u64,
     /// Silence after which a ping is sent. Default 15 s: below the 30 s after
     /// which the more impatient NATs forget a mapping.
     pub keep_alive: Duration,
-    /// Silence after which the connection is dead. Default 45 s: three pings.
+    /// Silence after which the connection is dead, and time for the answer to a
+    /// ping. Default 45 s: three pings.
     pub idle_timeout: Duration,
     /// Time without data after which records start small again. Default 1 s:
     /// by then a congestion window may have shrunk.
@@ -108,6 +121,9 @@ impl Default for Limits {
             stream_write_buffer_bytes: 128 * 1024,
             class_write_buffer_bytes: 512 * 1024,
             starvation_bytes: 256 * 1024,
+            background_delay: Some(Duration::from_millis(20)),
+            initial_background_bytes: 16 * 1024,
+            min_background_bytes: 4 * 1024,
             keep_alive: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(45),
             idle_before_small: Duration::from_secs(1),
@@ -134,6 +150,10 @@ impl Limits {
             .clamp(INITIAL_CONNECTION_CREDIT_BYTES, Self::MAX_WINDOW_BYTES);
         limits.small_record_bytes =
             limits.small_record_bytes.clamp(Self::MIN_SMALL_RECORD_BYTES, MAX_PLAINTEXT_BYTES);
+        // A frame that is worth sending must fit, and nothing overflow.
+        limits.min_background_bytes = limits.min_background_bytes.clamp(2 * 1024, 1 << 20);
+        limits.initial_background_bytes =
+            limits.initial_background_bytes.clamp(limits.min_background_bytes, 16 << 20);
         limits.stream_write_buffer_bytes = limits.stream_write_buffer_bytes.max(1);
         limits.class_write_buffer_bytes = limits.class_write_buffer_bytes.max(1);
         limits

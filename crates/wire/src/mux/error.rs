@@ -78,6 +78,9 @@ pub enum ConnectionError {
     /// Nothing was heard for the idle time-out.
     #[error("nothing was heard for the idle time-out")]
     IdleTimeout,
+    /// Other things were heard, but no answer to a ping.
+    #[error("a ping was not answered within the idle time-out")]
+    PingUnanswered,
 }
 
 impl ConnectionError {
@@ -103,14 +106,14 @@ impl ConnectionError {
             | Self::PingsTooFast
             | Self::ClassChangesTooFast
             | Self::CreditTooOften => CloseCode::FLOOD,
-            Self::IdleTimeout => CloseCode::IDLE,
+            Self::IdleTimeout | Self::PingUnanswered => CloseCode::IDLE,
             Self::ClosedByPeer(code) => code,
         }
     }
 
     /// Whether the other side is to blame.
     pub const fn is_peer_fault(self) -> bool {
-        !matches!(self, Self::IdleTimeout | Self::ClosedByPeer(_))
+        !matches!(self, Self::IdleTimeout | Self::PingUnanswered | Self::ClosedByPeer(_))
     }
 }
 

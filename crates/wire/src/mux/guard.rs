@@ -3,6 +3,7 @@
 use antiphon_types::Timestamp;
 
 use super::ConnectionError;
+use super::background::BYTES_PER_MARKER;
 use crate::limits::{Limits, Rate};
 
 /// Payload that we send for each credit frame that the other side may send.
@@ -36,6 +37,10 @@ impl Bucket {
     }
 }
 
+/// Pings that data has explained and that have not come. The markers of one
+/// window, sixteen, may all stand behind the last of its data.
+const MAX_EXPLAINED_PINGS: u64 = 64;
+
 /// All buckets of one connection.
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -43,6 +48,8 @@ pub(super) struct Guard {
     resets: Bucket,
     empty_frames: Bucket,
     pings: Bucket,
+    /// Data that explains pings beyond their rate.
+    marked_bytes: u64,
     class_changes: Bucket,
     credit_frames: u64,
     sent_bytes: u64,
@@ -58,6 +65,7 @@ impl Guard {
             resets: Bucket::new(limits.resets, now),
             empty_frames: Bucket::new(limits.empty_frames, now),
             pings: Bucket::new(limits.pings, now),
+            marked_bytes: 0,
             class_changes: Bucket::new(limits.class_changes, now),
             credit_frames: u64::from(limits.spare_credit_frames),
             sent_bytes: 0,
@@ -78,8 +86,20 @@ impl Guard {
         self.empty_frames.take(now, ConnectionError::EmptyFramesTooFast)
     }
 
+    /// Data came, behind which a ping may stand.
+    pub(super) fn data(&mut self, payload_bytes: usize) {
+        let most = MAX_EXPLAINED_PINGS * BYTES_PER_MARKER;
+        self.marked_bytes = most.min(self.marked_bytes + payload_bytes as u64);
+    }
+
     pub(super) fn ping(&mut self, now: Timestamp) -> Result<(), ConnectionError> {
-        self.pings.take(now, ConnectionError::PingsTooFast)
+        match self.marked_bytes.checked_sub(BYTES_PER_MARKER) {
+            Some(left) => {
+                self.marked_bytes = left;
+                Ok(())
+            }
+            None => self.pings.take(now, ConnectionError::PingsTooFast),
+        }
     }
 
     pub(super) fn class_change(&mut self, now: Timestamp) -> Result<(), ConnectionError> {

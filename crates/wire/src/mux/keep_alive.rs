@@ -1,26 +1,47 @@
-//! Pings, round-trip time, and the two deadlines of a connection.
+//! Pings, round-trip time, and the deadlines of a connection.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use antiphon_types::Timestamp;
 
 use super::ConnectionError;
+use super::background::Mark;
 use crate::limits::Limits;
+
+/// Pings that may be under way at once.
+const MAX_PINGS: usize = 16;
 
 /// What happens at a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     /// The connection is dead.
     Idle,
+    /// The other side is there and does not answer.
+    Unanswered,
     /// A ping is sent.
     KeepAlive,
 }
 
+/// A ping under way.
 #[derive(Debug)]
-enum Ping {
-    None,
-    Wanted,
-    Sent { token: u64, at: Timestamp },
+struct Ping {
+    token: u64,
+    at: Timestamp,
+    /// Whether it was asked for, and is not only a marker behind data.
+    asked: bool,
+    mark: Mark,
+}
+
+/// What the answer to a ping tells.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// How long it took.
+    pub(super) sample: Duration,
+    /// What was sent before the ping, all of which has arrived.
+    pub(super) mark: Mark,
+    /// How long a ping took that was asked for.
+    pub(super) asked: Option<Duration>,
 }
 
 /// Knows when the other side was last heard, and how far away it is.
@@ -29,7 +50,10 @@ pub(super) struct KeepAlive {
     interval: Duration,
     idle_timeout: Duration,
     last_heard: Timestamp,
-    ping: Ping,
+    /// Whether a ping is asked for and not sent.
+    wanted: bool,
+    /// By rising token.
+    under_way: VecDeque<Ping>,
     next_token: u64,
     /// The token of the last ping that came and is not answered. One is
     /// enough: an answer to the latest answers all.
@@ -43,7 +67,8 @@ impl KeepAlive {
             interval: limits.keep_alive,
             idle_timeout: limits.idle_timeout,
             last_heard: now,
-            ping: Ping::None,
+            wanted: false,
+            under_way: VecDeque::new(),
             next_token: 0,
             unanswered: None,
             round_trip: None,
@@ -59,36 +84,42 @@ impl KeepAlive {
         self.last_heard = now;
     }
 
-    /// Asks for a ping, unless one is under way.
+    /// Asks for a ping, unless one that was asked for is under way.
     pub(super) fn want_ping(&mut self) {
-        if matches!(self.ping, Ping::None) {
-            self.ping = Ping::Wanted;
-        }
+        self.wanted |= !self.under_way.iter().any(|ping| ping.asked);
     }
 
     pub(super) fn ping_received(&mut self, token: u64) {
         self.unanswered = Some(token);
     }
 
-    /// The sample that an answer gives.
+    /// The answer to the ping with that token, and to all before it.
     pub(super) fn pong_received(
         &mut self,
         now: Timestamp,
         token: u64,
-    ) -> Result<Duration, ConnectionError> {
-        let at = match self.ping {
-            Ping::Sent { token: sent, at } if sent == token => at,
-            _ => return Err(ConnectionError::UnexpectedPong),
-        };
-        self.ping = Ping::None;
-        let sample = now.saturating_since(at);
-        // The weights of RFC 6298, section 2.
-        self.round_trip = Some(self.round_trip.map_or(sample, |old| (old * 7 + sample) / 8));
-        Ok(sample)
+    ) -> Result<Answer, ConnectionError> {
+        if !self.under_way.iter().any(|ping| ping.token == token) {
+            return Err(ConnectionError::UnexpectedPong);
+        }
+        let mut asked = None;
+        while let Some(ping) = self.under_way.pop_front() {
+            let sample = now.saturating_since(ping.at);
+            if ping.asked {
+                asked = Some(sample);
+            }
+            if ping.token == token {
+                // The weights of RFC 6298, section 2.
+                self.round_trip =
+                    Some(self.round_trip.map_or(sample, |old| (old * 7 + sample) / 8));
+                return Ok(Answer { sample, mark: ping.mark, asked });
+            }
+        }
+        Err(ConnectionError::UnexpectedPong)
     }
 
     pub(super) fn has_output(&self) -> bool {
-        self.unanswered.is_some() || matches!(self.ping, Ping::Wanted)
+        self.unanswered.is_some() || self.wanted && self.has_room()
     }
 
     /// The token of an answer to be sent.
@@ -96,15 +127,23 @@ impl KeepAlive {
         self.unanswered.take()
     }
 
-    /// The token of a ping to be sent, which leaves now.
-    pub(super) fn take_ping(&mut self, now: Timestamp) -> Option<u64> {
-        if !matches!(self.ping, Ping::Wanted) {
-            return None;
-        }
+    /// Whether one more ping may be under way.
+    pub(super) fn has_room(&self) -> bool {
+        self.under_way.len() < MAX_PINGS
+    }
+
+    /// Whether a ping that was asked for must be sent.
+    pub(super) fn wants_ping(&self) -> bool {
+        self.wanted && self.has_room()
+    }
+
+    /// The token of a ping that leaves now, behind `mark`.
+    pub(super) fn ping_sent(&mut self, now: Timestamp, mark: Mark) -> u64 {
         let token = self.next_token;
         self.next_token = token.wrapping_add(1);
-        self.ping = Ping::Sent { token, at: now };
-        Some(token)
+        let asked = std::mem::take(&mut self.wanted);
+        self.under_way.push_back(Ping { token, at: now, asked, mark });
+        token
     }
 
     pub(super) fn next_deadline(&self) -> Timestamp {
@@ -118,6 +157,7 @@ impl KeepAlive {
             }
             match timer {
                 Timer::Idle => return Err(ConnectionError::IdleTimeout),
+                Timer::Unanswered => return Err(ConnectionError::PingUnanswered),
                 Timer::KeepAlive => self.want_ping(),
             }
         }
@@ -125,11 +165,17 @@ impl KeepAlive {
     }
 
     /// All deadlines, the gravest first.
-    fn deadlines(&self) -> [(Timestamp, Timer); 2] {
-        let keep_alive = match self.ping {
-            Ping::None => self.last_heard + self.interval,
-            Ping::Wanted | Ping::Sent { .. } => Timestamp::MAX,
+    fn deadlines(&self) -> [(Timestamp, Timer); 3] {
+        let oldest = self.under_way.front();
+        let keep_alive = match (self.wanted, oldest) {
+            (false, None) => self.last_heard + self.interval,
+            _ => Timestamp::MAX,
         };
-        [(self.last_heard + self.idle_timeout, Timer::Idle), (keep_alive, Timer::KeepAlive)]
+        let unanswered = oldest.map_or(Timestamp::MAX, |ping| ping.at + self.idle_timeout);
+        [
+            (self.last_heard + self.idle_timeout, Timer::Idle),
+            (unanswered, Timer::Unanswered),
+            (keep_alive, Timer::KeepAlive),
+        ]
     }
 }

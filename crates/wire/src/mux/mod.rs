@@ -1,5 +1,6 @@
 //! Many streams on one connection.
 
+mod background;
 mod commands;
 mod error;
 mod flow;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 
 use crate::code::CloseCode;
 use crate::frame::INITIAL_CONNECTION_CREDIT_BYTES;
+use background::Background;
 use flow::Window;
 use guard::Guard;
 use keep_alive::KeepAlive;
@@ -94,7 +96,7 @@ pub enum Event {
         /// characters replaced.
         reason: String,
     },
-    /// A ping was answered.
+    /// A ping of the keep-alive, or of [`Mux::ping`], was answered.
     Pong {
         /// How long that took.
         round_trip: Duration,
@@ -111,7 +113,9 @@ pub enum Event {
 /// Control frames go before data. Data goes by class, the most urgent first,
 /// one frame of each stream of the class in turn; a class that waits while
 /// more urgent ones send [`starvation_bytes`](Limits::starvation_bytes) may
-/// then send one frame. A record is at most 4 KiB at the start of a burst, so
+/// then send one frame. Prefetch and offline copies also wait when they would
+/// make a queue on the way that delays what is more urgent, see
+/// [`background_delay`](Limits::background_delay). A record is at most 4 KiB at the start of a burst, so
 /// that its first bytes are of use early, and up to 64 KiB later.
 ///
 /// # Copies
@@ -148,6 +152,7 @@ pub struct Mux {
 
     schedule: Schedule,
     pace: Pace,
+    background: Background,
     control: VecDeque<Control>,
     pending_resets: usize,
     go_away: Option<(CloseCode, Bytes)>,
@@ -203,6 +208,7 @@ impl Mux {
             connection_credit_queued: false,
             schedule: Schedule::new(limits.starvation_bytes),
             pace: Pace::default(),
+            background: Background::new(&limits),
             control: VecDeque::new(),
             pending_resets: 0,
             go_away: None,

@@ -64,8 +64,10 @@ impl Mux {
                 Ok(())
             }
             Frame::Pong { token } => {
-                let round_trip = self.keep_alive.pong_received(self.now, token)?;
-                self.events.push_back(Event::Pong { round_trip });
+                let answer = self.keep_alive.pong_received(self.now, token)?;
+                self.background.arrived(self.now, answer.mark, answer.sample);
+                let event = answer.asked.map(|round_trip| Event::Pong { round_trip });
+                self.events.extend(event);
                 Ok(())
             }
             Frame::GoAway { code, reason } => self.receive_go_away(CloseCode(code), &reason),
@@ -125,6 +127,7 @@ impl Mux {
         if !self.window.spend(cost) {
             return Err(ConnectionError::ConnectionCreditExceeded);
         }
+        self.guard.data(payload.len());
         if self.is_gone(id)? {
             return self.receive_late_data(id, cost);
         }

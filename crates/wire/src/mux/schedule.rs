@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use antiphon_types::Class;
 
+use super::background::is_background;
 use crate::frame::{FRAME_CREDIT_BYTES, StreamId};
 
 /// Credit of the connection that a class leaves to more urgent ones, so that
@@ -21,6 +22,27 @@ pub(super) enum Waiting {
     Marked,
     /// Perhaps all of them: the class was full when they looked.
     All,
+}
+
+/// What there is to send with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    /// Credit of the connection.
+    pub(super) credit: u64,
+    /// What prefetch and offline copies may have under way.
+    pub(super) background: u64,
+}
+
+impl Budget {
+    /// The credit that `class` may use.
+    pub(super) fn usable(self, class: Class) -> u64 {
+        let credit = self.credit.saturating_sub(RESERVE_BYTES[usize::from(class.index())]);
+        if is_background(class) {
+            credit.min(self.background.saturating_add(FRAME_CREDIT_BYTES))
+        } else {
+            credit
+        }
+    }
 }
 
 /// One class.
@@ -51,9 +73,9 @@ impl Schedule {
         Self { lanes: Default::default(), starvation_bytes }
     }
 
-    /// Whose turn it is, if `credit` of the connection lets anyone send.
-    pub(super) fn next(&self, credit: u64) -> Option<(Class, StreamId)> {
-        let can_send = |class: &Class| self.can_send(*class, credit);
+    /// Whose turn it is, if the budget lets anyone send.
+    pub(super) fn next(&self, budget: Budget) -> Option<(Class, StreamId)> {
+        let can_send = |class: &Class| self.can_send(*class, budget);
         let starved = |class: &Class| self.lane(*class).passed_over >= self.starvation_bytes.max(1);
         let class = Class::ALL
             .into_iter()
@@ -64,9 +86,9 @@ impl Schedule {
     }
 
     /// The first stream of `class` sent `bytes` bytes and stands behind now.
-    pub(super) fn sent(&mut self, class: Class, bytes: usize, credit: u64, still_ready: bool) {
+    pub(super) fn sent(&mut self, class: Class, bytes: usize, budget: Budget, still_ready: bool) {
         for lower in Class::ALL.into_iter().filter(|&lower| lower > class) {
-            if self.can_send(lower, credit) {
+            if self.can_send(lower, budget) {
                 let lane = self.lane_mut(lower);
                 lane.passed_over = lane.passed_over.saturating_add(bytes as u64);
             }
@@ -80,9 +102,11 @@ impl Schedule {
         }
     }
 
-    /// The credit that `class` may use of `credit`.
-    pub(super) fn usable_credit(class: Class, credit: u64) -> u64 {
-        credit.saturating_sub(RESERVE_BYTES[usize::from(class.index())])
+    /// Whether a yielding class could send, if it had `credit` and nothing else
+    /// to heed.
+    pub(super) fn background_waits(&self, credit: u64) -> bool {
+        let budget = Budget { credit, background: u64::MAX };
+        Class::ALL.into_iter().any(|class| is_background(class) && self.can_send(class, budget))
     }
 
     pub(super) fn push(&mut self, class: Class, stream: StreamId) {
@@ -123,9 +147,8 @@ impl Schedule {
         self.lane_mut(class).queued_bytes -= bytes;
     }
 
-    fn can_send(&self, class: Class, credit: u64) -> bool {
-        !self.lane(class).ready.is_empty()
-            && Self::usable_credit(class, credit) > FRAME_CREDIT_BYTES
+    fn can_send(&self, class: Class, budget: Budget) -> bool {
+        !self.lane(class).ready.is_empty() && budget.usable(class) > FRAME_CREDIT_BYTES
     }
 
     fn lane(&self, class: Class) -> &Lane {

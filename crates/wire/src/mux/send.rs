@@ -3,7 +3,8 @@
 use antiphon_types::{Class, Timestamp};
 use bytes::BytesMut;
 
-use super::schedule::Schedule;
+use super::background::{MARKER_BYTES, is_background};
+use super::schedule::Budget;
 use super::stream::{Direction, Stream};
 use super::{Control, Event, Mux};
 use crate::frame::{FRAME_HEADER_BYTES, Frame, MAX_CONTROL_FRAME_BYTES, StreamId, put_data_header};
@@ -23,6 +24,7 @@ impl Mux {
     /// can no longer be overtaken.
     pub fn poll_record(&mut self, now: Timestamp, out: &mut BytesMut, max_bytes: usize) -> usize {
         self.advance(now);
+        self.weigh_background();
         if max_bytes < MIN_RECORD_ROOM_BYTES || !self.has_output() {
             return 0;
         }
@@ -39,6 +41,9 @@ impl Mux {
             let data_bytes = self.put_data(out, end, record_bytes);
             self.pace.sent(self.now, data_bytes);
         }
+        if end.saturating_sub(out.len()) >= MARKER_BYTES && self.wants_marker() {
+            self.put_ping(out);
+        }
         out.len() - start
     }
 
@@ -46,7 +51,7 @@ impl Mux {
     /// little so far.
     fn urgent_stream_begins(&self) -> bool {
         self.schedule
-            .next(self.credit)
+            .next(self.budget())
             .filter(|(class, _)| *class <= Class::Now)
             .and_then(|(_, id)| self.streams.get(&id))
             .is_some_and(|stream| stream.send.sent_bytes < self.limits.small_record_stream_bytes)
@@ -56,7 +61,35 @@ impl Mux {
         self.go_away.is_some()
             || self.keep_alive.has_output()
             || !self.control.is_empty()
-            || self.schedule.next(self.credit).is_some()
+            || self.schedule.next(self.budget()).is_some()
+            || self.wants_marker()
+    }
+
+    fn budget(&self) -> Budget {
+        Budget { credit: self.credit, background: self.background.allowance() }
+    }
+
+    /// Tells the window of the yielding classes what it is about to do.
+    fn weigh_background(&mut self) {
+        self.background.begin_record();
+        if self.failed.is_some() || !self.schedule.background_waits(self.credit) {
+            return;
+        }
+        self.background.resume(self.now, self.limits.idle_before_small);
+        if self.background.allowance() == 0 && self.background.hold() {
+            self.keep_alive.want_ping();
+        }
+    }
+
+    /// Whether a ping should follow the data that was sent.
+    fn wants_marker(&self) -> bool {
+        let more = || self.budget().background > 0 && self.schedule.background_waits(self.credit);
+        self.failed.is_none() && self.keep_alive.has_room() && self.background.wants_mark(more())
+    }
+
+    fn put_ping(&mut self, out: &mut BytesMut) {
+        let token = self.keep_alive.ping_sent(self.now, self.background.mark());
+        Frame::Ping { token }.encode(out);
     }
 
     /// Frames of the connection itself; all together fit any record.
@@ -65,8 +98,8 @@ impl Mux {
             if let Some(token) = self.keep_alive.take_pong() {
                 Frame::Pong { token }.encode(out);
             }
-            if let Some(token) = self.keep_alive.take_ping(self.now) {
-                Frame::Ping { token }.encode(out);
+            if self.keep_alive.wants_ping() {
+                self.put_ping(out);
             }
         }
         if let Some((code, reason)) = self.go_away.take() {
@@ -127,12 +160,17 @@ impl Mux {
     /// Fills the record with data, and says how much.
     fn put_data(&mut self, out: &mut BytesMut, end: usize, record_bytes: usize) -> usize {
         let mut data_bytes = 0;
-        while let Some((class, id)) = self.schedule.next(self.credit) {
-            let space = end.saturating_sub(out.len());
+        loop {
+            let budget = self.budget();
+            let Some((class, id)) = self.schedule.next(budget) else { break };
+            // Behind data that yields stands a marker.
+            let reserve = if is_background(class) { MARKER_BYTES } else { 0 };
+            let space = end.saturating_sub(out.len() + reserve);
             if space <= FRAME_HEADER_BYTES {
                 break;
             }
-            let credit = Schedule::usable_credit(class, self.credit);
+            let credit = budget.usable(class);
+            let record_bytes = record_bytes - reserve;
             let Some(stream) = self.streams.get_mut(&id) else {
                 // Removing a stream takes it off its queue, so this is our
                 // bug; going on without it beats going round for ever.
@@ -158,11 +196,14 @@ impl Mux {
     fn data_sent(&mut self, class: Class, id: StreamId, payload_bytes: usize) {
         self.credit -= super::flow::frame_cost(payload_bytes);
         self.guard.sent(payload_bytes);
+        self.background.data_sent(self.now, class, payload_bytes as u64);
+        let budget = self.budget();
         let before = self.schedule.queued_bytes(class);
         self.schedule.remove_queued(class, payload_bytes);
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.send.scheduled = stream.send.is_ready();
-            self.schedule.sent(class, payload_bytes, self.credit, stream.send.scheduled);
+            let ready = stream.send.scheduled;
+            self.schedule.sent(class, payload_bytes, budget, ready);
             let half = self.limits.stream_write_buffer_bytes / 2;
             let class_half = self.limits.class_write_buffer_bytes / 2;
             if stream.send.writer_waits

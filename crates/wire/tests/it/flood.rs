@@ -111,6 +111,39 @@ fn pings_without_end_end_the_connection() {
 }
 
 #[test]
+fn each_kib_of_data_explains_a_ping_behind_it() {
+    let behind = |bytes: usize| {
+        move |count: u32| {
+            let number = 2 * (count / 100) + 1;
+            let stream = StreamId::new(number);
+            let payload = Bytes::from(vec![0; bytes]);
+            let data = Frame::Data { stream, finish: false, payload };
+            let ping = Frame::Ping { token: u64::from(count) };
+            let first = count.is_multiple_of(100).then(|| open(number));
+            first.into_iter().chain([data, ping]).collect()
+        }
+    };
+    assert_eq!(borne(Duration::ZERO, 900, behind(1_024)), (900, None));
+    let (count, error) = borne(Duration::ZERO, 900, behind(512));
+    assert_eq!((count, error), (40, Some(ConnectionError::PingsTooFast)));
+}
+
+#[test]
+fn data_explains_no_more_pings_than_can_be_under_way() {
+    let data_then_pings = |count: u32| {
+        let stream = StreamId::new(1);
+        let payload = Bytes::from(vec![0; 17_000]);
+        match count {
+            0 => vec![open(1)],
+            1..=10 => vec![Frame::Data { stream, finish: false, payload }],
+            _ => vec![Frame::Ping { token: u64::from(count) }],
+        }
+    };
+    let (count, error) = borne(Duration::ZERO, 1_000, data_then_pings);
+    assert_eq!((count, error), (11 + 64 + 20, Some(ConnectionError::PingsTooFast)));
+}
+
+#[test]
 fn pings_of_a_side_that_does_not_read_are_answered_once() {
     let mut mux = responder();
     let pings: Vec<_> = (0..20).map(|token| Frame::Ping { token }).collect();

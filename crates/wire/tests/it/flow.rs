@@ -133,7 +133,7 @@ fn larger_windows_are_announced() {
 #[test]
 fn a_cancel_frees_what_is_queued_at_once() {
     let mut pair = Pair::new(Limits::default());
-    let id = pair.initiator.mux.open(Class::Offline).unwrap();
+    let id = pair.initiator.mux.open(Class::Now).unwrap();
     pair.initiator.mux.write(id, zeros(100_000)).unwrap();
     let next = next_frames(&mut pair.initiator.mux, pair.now);
     assert!(matches!(next[0], Frame::Open { .. }));

@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in helpers too")]
 
 mod any_cut;
+mod bottleneck;
 mod flood;
 mod flow;
 mod hostile;
 mod keep_alive;
 mod life;
+mod link;
 mod message;
 mod pair;
 mod priority;

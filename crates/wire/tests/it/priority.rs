@@ -16,6 +16,7 @@ fn roomy() -> Limits {
     Limits {
         stream_write_buffer_bytes: 8 * MIB,
         class_write_buffer_bytes: 64 * MIB,
+        background_delay: None,
         ..Limits::default()
     }
 }
