@@ -42,7 +42,7 @@ pub const FRAME_HEADER_BYTES: usize = 8;
 /// a block lies in one frame and need not be put together.
 pub const MAX_FRAME_PAYLOAD_BYTES: usize = 17 * 1024;
 /// What a data frame costs beyond its payload.
-pub const FRAME_CREDIT_BYTES: u64 = 64;
+pub const FRAME_CREDIT_BYTES: u64 = 128;
 /// Credit of a stream when it opens.
 pub const INITIAL_STREAM_CREDIT_BYTES: u32 = 256 * 1024;
 /// Credit of a connection when it begins.

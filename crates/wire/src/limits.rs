@@ -17,9 +17,11 @@ pub struct Rate {
 
 /// The limits of one [`Mux`](crate::Mux).
 ///
-/// With the defaults one connection holds at most 1 MiB received and not
-/// consumed plus 2 MiB (4 classes) written and not sent, whatever the other
-/// side does.
+/// With the defaults one connection holds at most 4 MiB, whatever the other
+/// side does: 2 MiB received and not consumed, half a MiB more in buffers of
+/// which only a part is used, 1 MiB (4 classes) written and not sent, one record
+/// each way, and what it keeps by stream. See
+/// [`Mux::memory_bytes`](crate::Mux::memory_bytes).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Streams that the other side may have open at once; one more closes the
@@ -54,18 +56,25 @@ pub struct Limits {
     /// sent, one for each stream). Default 256: at the start of a connection
     /// few bytes have been sent (CVE-2019-9511).
     pub spare_credit_frames: u32,
-    /// Bytes received and not consumed, per stream. Default 256 KiB, which is
-    /// also the least: 20 Mbit/s at 100 ms.
+    /// Bytes received and not consumed, per stream, when it opens. Default
+    /// 256 KiB, which is also the least: 20 Mbit/s at 100 ms.
     pub stream_window_bytes: u32,
-    /// Bytes received and not consumed, of all streams. Default 1 MiB, which
-    /// is also the least: one peer costs at most that.
+    /// The same, at most: the window of a stream doubles while its sender uses
+    /// it up within three round trips. Default 1 MiB: 80 Mbit/s at 100 ms.
+    pub max_stream_window_bytes: u32,
+    /// Bytes received and not consumed, of all streams, at the start. Default
+    /// 1 MiB, which is also the least.
     pub connection_window_bytes: u32,
+    /// The same, at most: it grows as that of a stream. Default 2 MiB: one peer
+    /// costs at most that, and half as much again for what else it makes us
+    /// keep.
+    pub max_connection_window_bytes: u32,
     /// Bytes written and not sent, per stream. Default 128 KiB: two full
     /// records, so that one is filled while the other leaves.
     pub stream_write_buffer_bytes: usize,
     /// Bytes written and not sent, of all streams of one class. Default
-    /// 512 KiB: four streams that the other side does not read do not fill it
-    /// yet. Counted by class so that an offline copy that fills its share
+    /// 256 KiB: two streams that the other side does not read fill it, and more
+    /// would only wait here for longer. Counted by class so that an offline copy that fills its share
     /// does not stop the writer of what plays now.
     pub class_write_buffer_bytes: usize,
     /// Bytes of more urgent classes after which a waiting class may send one
@@ -117,9 +126,11 @@ impl Default for Limits {
             class_changes: Rate { per_second: 100, burst: 300 },
             spare_credit_frames: 256,
             stream_window_bytes: INITIAL_STREAM_CREDIT_BYTES,
+            max_stream_window_bytes: 1024 * 1024,
             connection_window_bytes: INITIAL_CONNECTION_CREDIT_BYTES,
+            max_connection_window_bytes: 2 * 1024 * 1024,
             stream_write_buffer_bytes: 128 * 1024,
-            class_write_buffer_bytes: 512 * 1024,
+            class_write_buffer_bytes: 256 * 1024,
             starvation_bytes: 256 * 1024,
             background_delay: Some(Duration::from_millis(20)),
             initial_background_bytes: 16 * 1024,
@@ -148,6 +159,12 @@ impl Limits {
         limits.connection_window_bytes = limits
             .connection_window_bytes
             .clamp(INITIAL_CONNECTION_CREDIT_BYTES, Self::MAX_WINDOW_BYTES);
+        limits.max_stream_window_bytes = limits
+            .max_stream_window_bytes
+            .clamp(limits.stream_window_bytes, Self::MAX_WINDOW_BYTES);
+        limits.max_connection_window_bytes = limits
+            .max_connection_window_bytes
+            .clamp(limits.connection_window_bytes, Self::MAX_WINDOW_BYTES);
         limits.small_record_bytes =
             limits.small_record_bytes.clamp(Self::MIN_SMALL_RECORD_BYTES, MAX_PLAINTEXT_BYTES);
         // A frame that is worth sending must fit, and nothing overflow.

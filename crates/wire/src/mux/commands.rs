@@ -31,7 +31,7 @@ impl Mux {
         let id = StreamId::new(number);
         self.open_local += 1;
         self.guard.opened();
-        self.streams.insert(id, Stream::new(class, Opener::Local, &self.limits));
+        self.streams.insert(id, Stream::new(class, Opener::Local, &self.limits, self.now));
         self.control.push_back(Control::Open(id));
         self.queue_stream_credit(id);
         Ok(id)
@@ -135,7 +135,7 @@ impl Mux {
     /// credit returns. More than what came counts as what came.
     pub fn consume(&mut self, id: StreamId, bytes: usize) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let freed = stream.receive.unconsumed.consume(bytes);
+        let freed = stream.receive.unconsumed.consume(bytes, &mut self.pins);
         stream.receive.window.give_back(freed);
         self.window.give_back(freed);
         self.queue_stream_credit(id);

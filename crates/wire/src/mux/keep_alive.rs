@@ -75,6 +75,11 @@ impl KeepAlive {
         }
     }
 
+    /// Memory held beside itself.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.under_way.capacity() * size_of::<Ping>()
+    }
+
     /// Smoothed round-trip time.
     pub(super) fn round_trip(&self) -> Option<Duration> {
         self.round_trip

@@ -6,7 +6,9 @@ mod error;
 mod flow;
 mod guard;
 mod keep_alive;
+mod memory;
 mod pace;
+mod pins;
 mod receive;
 mod schedule;
 mod send;
@@ -25,6 +27,7 @@ use flow::Window;
 use guard::Guard;
 use keep_alive::KeepAlive;
 use pace::Pace;
+use pins::Pins;
 use schedule::{Schedule, Waiting};
 use stream::{Direction, Opener, Stream};
 
@@ -122,8 +125,9 @@ pub enum Event {
 ///
 /// Data that is written is copied once, into the record that is encrypted in
 /// place. Data that comes is handed on as a slice of its record, if that is
-/// 8 KiB or more; less is copied, since a kept slice keeps the whole record:
-/// so a byte of credit holds at most 8 bytes of memory.
+/// 8 KiB or more; less is copied, since a kept slice keeps the whole record.
+/// For the same reason at most 8 records are kept so; while they are, whatever
+/// else comes is copied.
 ///
 /// # Streams that are gone
 ///
@@ -149,6 +153,7 @@ pub struct Mux {
     /// What the other side may send.
     window: Window,
     connection_credit_queued: bool,
+    pins: Pins,
 
     schedule: Schedule,
     pace: Pace,
@@ -204,8 +209,14 @@ impl Mux {
             next_local: Some(if role == Role::Initiator { 1 } else { 2 }),
             highest_remote: 0,
             credit: u64::from(INITIAL_CONNECTION_CREDIT_BYTES),
-            window: Window::new(limits.connection_window_bytes, INITIAL_CONNECTION_CREDIT_BYTES),
+            window: Window::new(
+                limits.connection_window_bytes,
+                limits.max_connection_window_bytes,
+                INITIAL_CONNECTION_CREDIT_BYTES,
+                now,
+            ),
             connection_credit_queued: false,
+            pins: Pins::default(),
             schedule: Schedule::new(limits.starvation_bytes),
             pace: Pace::default(),
             background: Background::new(&limits),
@@ -260,7 +271,7 @@ impl Mux {
         Class::ALL.into_iter().map(|class| self.schedule.queued_bytes(class)).sum()
     }
 
-    /// Credit held by data that came and was not consumed: its bytes, and 64
+    /// Credit held by data that came and was not consumed: its bytes, and 128
     /// for each frame.
     pub fn unconsumed_bytes(&self) -> u64 {
         self.streams.values().map(|stream| stream.receive.unconsumed.cost()).sum()
@@ -292,6 +303,7 @@ impl Mux {
         self.failed = Some(error);
         self.draining = true;
         self.streams.clear();
+        self.pins = Pins::default();
         self.control.clear();
         // What was not polled is of no use; why it is over is.
         self.events.retain(|event| told && matches!(event, Event::GoAway { .. }));
@@ -303,7 +315,7 @@ impl Mux {
 
     /// Forgets a stream and all it holds, and pays its credit back.
     fn remove_stream(&mut self, id: StreamId) -> Option<Stream> {
-        let stream = self.streams.remove(&id)?;
+        let mut stream = self.streams.remove(&id)?;
         if stream.counted {
             self.release_place(stream.opener);
         }
@@ -316,7 +328,8 @@ impl Mux {
             self.schedule.remove_queued(stream.class, queued_bytes);
             self.wake_writers(stream.class, before);
         }
-        self.window.give_back(stream.receive.unconsumed.cost());
+        let unconsumed = stream.receive.unconsumed.consume(usize::MAX, &mut self.pins);
+        self.window.give_back(unconsumed);
         self.queue_connection_credit();
         Some(stream)
     }

@@ -41,6 +41,7 @@ impl Mux {
             return Err(ConnectionError::RecordTooLong(plaintext.len()));
         }
         self.keep_alive.heard(self.now);
+        self.pins.begin_record();
         if plaintext.is_empty() {
             self.guard.empty_frame(self.now)?;
         }
@@ -91,7 +92,7 @@ impl Mux {
             return self.refuse(id);
         }
         self.open_remote += 1;
-        self.streams.insert(id, Stream::new(class, Opener::Remote, &self.limits));
+        self.streams.insert(id, Stream::new(class, Opener::Remote, &self.limits, self.now));
         self.events.push_back(Event::Opened { id, class });
         self.queue_stream_credit(id);
         Ok(())
@@ -138,10 +139,11 @@ impl Mux {
         if !stream.receive.window.spend(cost) {
             return Err(ConnectionError::StreamCreditExceeded(id));
         }
-        stream.receive.unconsumed.push(payload.len());
         if !payload.is_empty() {
             let shared = payload.len() >= MIN_SHARED_BYTES;
-            let data = if shared { payload } else { Bytes::copy_from_slice(&payload) };
+            let pin = if shared { self.pins.pin() } else { None };
+            stream.receive.unconsumed.push(payload.len(), pin);
+            let data = if pin.is_some() { payload } else { Bytes::copy_from_slice(&payload) };
             self.events.push_back(Event::Data { id, data });
         }
         if finish {

@@ -121,6 +121,12 @@ impl Schedule {
         }
     }
 
+    /// Memory held beside itself.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let ready: usize = self.lanes.iter().map(|lane| lane.ready.capacity()).sum();
+        ready * size_of::<StreamId>()
+    }
+
     pub(super) fn queued_bytes(&self, class: Class) -> usize {
         self.lane(class).queued_bytes
     }

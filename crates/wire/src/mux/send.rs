@@ -147,11 +147,14 @@ impl Mux {
                 if receive.state != Direction::Open {
                     return None;
                 }
-                receive.window.grant().map(|bytes| Frame::Credit { stream, bytes })
+                receive
+                    .window
+                    .grant(self.now, self.keep_alive.round_trip())
+                    .map(|bytes| Frame::Credit { stream, bytes })
             }
             Control::ConnectionCredit => {
                 self.connection_credit_queued = false;
-                let bytes = self.window.grant()?;
+                let bytes = self.window.grant(self.now, self.keep_alive.round_trip())?;
                 Some(Frame::Credit { stream: StreamId::new(0), bytes })
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use antiphon_types::Class;
+use antiphon_types::{Class, Timestamp};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::flow::{Unconsumed, Window};
@@ -50,7 +50,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(class: Class, opener: Opener, limits: &Limits) -> Self {
+    pub(super) fn new(class: Class, opener: Opener, limits: &Limits, now: Timestamp) -> Self {
         Self {
             class,
             opener,
@@ -58,12 +58,23 @@ impl Stream {
             counted: true,
             send: Sending::default(),
             receive: Receiving {
-                window: Window::new(limits.stream_window_bytes, INITIAL_STREAM_CREDIT_BYTES),
+                window: Window::new(
+                    limits.stream_window_bytes,
+                    limits.max_stream_window_bytes,
+                    INITIAL_STREAM_CREDIT_BYTES,
+                    now,
+                ),
                 unconsumed: Unconsumed::default(),
                 state: Direction::Open,
                 credit_queued: false,
             },
         }
+    }
+
+    /// Memory that it holds beside itself.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let queue = self.send.queue.capacity() * size_of::<Bytes>();
+        queue + self.send.queued_bytes + self.receive.unconsumed.memory_bytes()
     }
 
     /// Whether nothing more travels in either direction.
@@ -202,7 +213,11 @@ mod tests {
         let queue = sending(&[block]);
         assert_eq!(queue.next_payload(block, record, u64::MAX), 0, "the record ends");
         assert_eq!(queue.next_payload(4_096, 4_096, u64::MAX), 4_096 - FRAME_HEADER_BYTES);
-        assert_eq!(queue.next_payload(record, record, 1_064), 1_000, "as far as credit goes");
+        assert_eq!(
+            queue.next_payload(record, record, 1_000 + FRAME_CREDIT_BYTES),
+            1_000,
+            "as far as credit goes"
+        );
     }
 
     #[test]

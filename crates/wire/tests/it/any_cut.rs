@@ -128,6 +128,7 @@ proptest! {
             prop_assert_eq!(outcome.err(), mux.closed());
             while mux.poll_event().is_some() {}
             prop_assert!(mux.unconsumed_bytes() <= 1 << 20);
+            prop_assert!(mux.memory_bytes() <= 4 << 20);
             prop_assert!(mux.stream_count() <= 512);
             mux.poll_record(Timestamp::ZERO, &mut out, 65_519);
             out.clear();

@@ -102,12 +102,11 @@ fn ask(mux: &mut Mux) -> StreamId {
     id
 }
 
-/// Windows that are never what holds a sender up.
+/// Windows that may grow beyond what the fastest of these links needs.
 fn limits() -> Limits {
     Limits {
-        stream_window_bytes: 8 << 20,
-        connection_window_bytes: 16 << 20,
-        stream_write_buffer_bytes: 512 * 1024,
+        max_stream_window_bytes: 8 << 20,
+        max_connection_window_bytes: 16 << 20,
         ..Limits::default()
     }
 }
@@ -180,6 +179,22 @@ fn a_copy_alone_fills_a_fast_link_at_once() {
     assert!(first > 0.7, "{first:.2} of the link in the first 100 ms");
     let later = share(&mut listener, shape, 100, 1_000);
     assert!(later > 0.9, "{later:.2} of the link");
+}
+
+#[test]
+fn windows_of_the_default_size_grow_to_what_a_long_link_holds() {
+    let shape = shape(50_000, 100);
+    let mut listener = Listener::new(shape, &Limits::default(), true);
+    listener.next_click = Timestamp::MAX;
+    let grown = share(&mut listener, shape, 3_000, 10_000);
+    assert!(grown > 0.9, "{grown:.2} of the link");
+
+    let fixed =
+        Limits { max_stream_window_bytes: 0, max_connection_window_bytes: 0, ..Limits::default() };
+    let mut listener = Listener::new(shape, &fixed, true);
+    listener.next_click = Timestamp::MAX;
+    let share = share(&mut listener, shape, 3_000, 10_000);
+    assert!(share < 0.5, "{share:.2} of the link with windows that stay");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod hostile;
 mod keep_alive;
 mod life;
 mod link;
+mod memory;
 mod message;
 mod pair;
 mod priority;
