@@ -16,7 +16,7 @@ use crate::KEY_BYTES;
 /// It is bounded, and so it can be flushed: whoever completes `capacity` first
 /// messages of its own can send a recorded one again, once for each such flush.
 /// With the limits of [`DoorLimits`](crate::door::DoorLimits) that takes half a
-/// minute from many addresses, and five minutes from one, for 65,536 keys. What
+/// minute from many addresses, and one minute from one, for 65,536 keys. What
 /// is gained is that the early data in it is done once more, by a server that
 /// answers to a key which only the true initiator has: hence nothing may travel
 /// there that does harm when it is repeated.

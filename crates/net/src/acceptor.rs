@@ -1,10 +1,12 @@
 //! Accepting connections from whoever knocks, within limits.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_handshake::door::DoorCounters;
 use antiphon_handshake::identity::NodeSecret;
 use antiphon_types::NodeId;
 use quinn::{Endpoint, Incoming, TokioRuntime};
@@ -16,7 +18,7 @@ use crate::connection::Connection;
 use crate::door::{AcceptorLimits, Door, Place};
 use crate::quic::{self, QuicLink};
 use crate::socket;
-use crate::tcp::greeting;
+use crate::tcp::greeting::{self, Host};
 /// Ports tried when any port will do.
 const PORT_ATTEMPTS: usize = 16;
 
@@ -25,10 +27,10 @@ const QUEUED_CONNECTIONS: usize = 64;
 
 /// Listening sockets, TCP and UDP on one port, that hand out connections whose
 /// handshake is done.
-#[derive(Debug)]
 pub struct Acceptor {
     local_address: SocketAddr,
     ready: mpsc::Receiver<Connection>,
+    door: Arc<Door>,
     /// Ends with the acceptor.
     _listening: JoinSet<()>,
 }
@@ -55,11 +57,17 @@ impl Acceptor {
         )?;
         let (sender, ready) = mpsc::channel(QUEUED_CONNECTIONS);
         let door = Arc::new(Door::new(limits));
-        let porter = Arc::new(Porter { secret, service, door, ready: sender });
+        let host = Host::new(&secret, service);
+        let porter = Arc::new(Porter { host, door: Arc::clone(&door), ready: sender });
         let mut listening = JoinSet::new();
         listening.spawn(Arc::clone(&porter).listen_tcp(listener));
         listening.spawn(porter.listen_quic(endpoint));
-        Ok(Self { local_address, ready, _listening: listening })
+        Ok(Self { local_address, ready, door, _listening: listening })
+    }
+
+    /// How strangers were dealt with so far.
+    pub fn counters(&self) -> DoorCounters {
+        self.door.counters()
     }
 
     /// Where it listens; a port of 0 has become a real one.
@@ -77,10 +85,18 @@ impl Acceptor {
     }
 }
 
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor")
+            .field("local_address", &self.local_address)
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}
+
 /// What the tasks of an acceptor share.
 struct Porter {
-    secret: NodeSecret,
-    service: NodeId,
+    host: Host,
     door: Arc<Door>,
     ready: mpsc::Sender<Connection>,
 }
@@ -90,8 +106,11 @@ impl Porter {
         loop {
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    let Some(place) = Place::take(&self.door, from.ip()) else { continue };
-                    tokio::spawn(Arc::clone(&self).greet_tcp(stream, from, place));
+                    // Whoever is refused is not told why: the socket closes.
+                    let Ok(place) = self.door.arrive(from.ip()) else { continue };
+                    let id = place.id();
+                    let task = tokio::spawn(Arc::clone(&self).greet_tcp(stream, from, place));
+                    self.door.watch(id, task.abort_handle());
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: existing connections go
@@ -106,10 +125,9 @@ impl Porter {
     async fn greet_tcp(self: Arc<Self>, mut stream: TcpStream, from: SocketAddr, place: Place) {
         let greeting = async {
             socket::tune(&stream)?;
-            let is_new = |key| self.door.is_new(key);
-            greeting::respond(&mut stream, &self.secret, &self.service, is_new).await
+            greeting::respond(&mut stream, &self.host, &place).await
         };
-        match tokio::time::timeout(self.door.timeout(), greeting).await {
+        match tokio::time::timeout(self.door.patience(), greeting).await {
             Ok(Ok(greeted)) => {
                 self.hand_out(Connection::accepted_tcp(stream, from, greeted, place)).await;
             }
@@ -121,17 +139,19 @@ impl Porter {
     async fn listen_quic(self: Arc<Self>, endpoint: Endpoint) {
         while let Some(incoming) = endpoint.accept().await {
             // An address that may be forged costs one packet, and no memory.
-            if self.door.is_busy() && incoming.may_retry() {
+            if self.door.must_prove_address() && incoming.may_retry() {
                 let _ = incoming.retry();
                 continue;
             }
-            match Place::take(&self.door, incoming.remote_address().ip()) {
-                Some(place) => {
+            let admitted = self.door.arrive(incoming.remote_address().ip());
+            // The first message is there: that is how we hear of it.
+            match admitted.and_then(|place| place.greeted().map(|()| place)) {
+                Ok(place) => {
                     let porter = Arc::clone(&self);
                     tokio::spawn(porter.greet_quic(incoming, endpoint.clone(), place));
                 }
                 // Silence: whoever is refused in words learns that we are here.
-                None => incoming.ignore(),
+                Err(_) => incoming.ignore(),
             }
         }
     }
@@ -142,7 +162,7 @@ impl Porter {
             Ok(connecting) => connecting,
             Err(error) => return tracing::debug!(%from, "no handshake: {error}"),
         };
-        let connection = match tokio::time::timeout(self.door.timeout(), connecting).await {
+        let connection = match tokio::time::timeout(self.door.patience(), connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return tracing::debug!(%from, "no handshake: {error}"),
             Err(_) => return tracing::debug!(%from, "no handshake in time"),

@@ -1,113 +1,124 @@
-//! Who may be half open, and which greetings were seen.
+//! The door of `antiphon_handshake`, with a real clock, locks and sockets that
+//! close.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use antiphon_handshake::ReplayFilter;
+use antiphon_handshake::door::{self, DoorCounters, DoorLimits, PlaceId, Refusal};
+use tokio::task::AbortHandle;
+
+use crate::Clock;
 
 /// What strangers may cost before they have shown who they are.
 #[derive(Debug, Clone)]
 pub struct AcceptorLimits {
-    /// Connections in all that were not let in yet, in the handshake or before
-    /// [`Connection::let_in`]. Each may hold a socket and 1 MiB.
-    pub half_open: usize,
-    /// The same from one address: a household, or a hostile host.
-    pub half_open_per_address: usize,
-    /// Time from the connection to the end of the handshake.
-    pub handshake_timeout: Duration,
+    /// Connections that were not let in yet, in the handshake or before
+    /// [`Connection::let_in`](crate::Connection::let_in), and what is computed
+    /// for them.
+    pub strangers: DoorLimits,
     /// First messages remembered, so that a recorded one is not answered
     /// twice. What may travel in one is harmless to repeat, so forgetting the
-    /// oldest costs an attacker's victim nothing but one read.
+    /// oldest costs an attacker's victim nothing but one read. Default 65,536,
+    /// about 5 MiB.
     pub remembered_greetings: usize,
 }
 
 impl Default for AcceptorLimits {
     fn default() -> Self {
-        Self {
-            half_open: 256,
-            half_open_per_address: 64,
-            handshake_timeout: Duration::from_secs(5),
-            remembered_greetings: 65_536,
-        }
+        Self { strangers: DoorLimits::default(), remembered_greetings: 65_536 }
     }
 }
 
 /// What an acceptor knows of strangers.
 pub(crate) struct Door {
-    limits: AcceptorLimits,
-    state: Mutex<DoorState>,
+    clock: Clock,
+    patience: Duration,
+    state: Mutex<State>,
 }
 
-#[derive(Default)]
-struct DoorState {
-    half_open: BTreeMap<IpAddr, usize>,
-    half_open_in_all: usize,
-    greetings: BTreeSet<[u8; 32]>,
-    greetings_by_age: VecDeque<[u8; 32]>,
+struct State {
+    door: door::Door,
+    /// Tasks that wait for a first message, to be ended when evicted.
+    silent: BTreeMap<PlaceId, AbortHandle>,
+    greetings: ReplayFilter,
 }
 
 impl Door {
     pub(crate) fn new(limits: AcceptorLimits) -> Self {
-        Self { limits, state: Mutex::default() }
+        let patience = limits.strangers.patience;
+        let state = State {
+            door: door::Door::new(limits.strangers),
+            silent: BTreeMap::new(),
+            greetings: ReplayFilter::new(limits.remembered_greetings),
+        };
+        Self { clock: Clock::start(), patience, state: Mutex::new(state) }
     }
 
     /// How long a stranger may take.
-    pub(crate) fn timeout(&self) -> Duration {
-        self.limits.handshake_timeout
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
     }
 
-    /// Whether so many are half open that newcomers should prove their address.
-    pub(crate) fn is_busy(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.half_open_in_all >= self.limits.half_open / 4
+    /// Whether newcomers should prove their address first.
+    pub(crate) fn must_prove_address(&self) -> bool {
+        self.lock().door.must_prove_address()
     }
 
-    pub(crate) fn is_new(&self, ephemeral: [u8; 32]) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.greetings.insert(ephemeral) {
-            return false;
+    pub(crate) fn counters(&self) -> DoorCounters {
+        self.lock().door.counters()
+    }
+
+    /// Somebody knocks, perhaps in the place of somebody who says nothing.
+    pub(crate) fn arrive(self: &Arc<Self>, from: IpAddr) -> Result<Place, Refusal> {
+        let mut state = self.lock();
+        let arrival = state.door.arrive(self.clock.now(), from)?;
+        if let Some(task) = arrival.evicted.and_then(|place| state.silent.remove(&place)) {
+            task.abort();
         }
-        state.greetings_by_age.push_back(ephemeral);
-        if state.greetings_by_age.len() > self.limits.remembered_greetings
-            && let Some(oldest) = state.greetings_by_age.pop_front()
-        {
-            state.greetings.remove(&oldest);
-        }
-        true
+        Ok(Place { door: Arc::clone(self), id: arrival.place })
+    }
+
+    /// Which task to end when a place is given to somebody else.
+    pub(crate) fn watch(&self, place: PlaceId, task: AbortHandle) {
+        self.lock().silent.insert(place, task);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The right to be half open, given back when dropped.
 pub(crate) struct Place {
     door: Arc<Door>,
-    from: IpAddr,
+    id: PlaceId,
 }
 
 impl Place {
-    pub(crate) fn take(door: &Arc<Door>, from: IpAddr) -> Option<Self> {
-        let mut state = door.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.half_open_in_all >= door.limits.half_open {
-            return None;
-        }
-        let here = state.half_open.entry(from).or_default();
-        if *here >= door.limits.half_open_per_address {
-            return None;
-        }
-        *here += 1;
-        state.half_open_in_all += 1;
-        Some(Self { door: Arc::clone(door), from })
+    pub(crate) fn id(&self) -> PlaceId {
+        self.id
+    }
+
+    /// Whether the first message, which is there, may be read.
+    pub(crate) fn greeted(&self) -> Result<(), Refusal> {
+        let mut state = self.door.lock();
+        state.silent.remove(&self.id);
+        state.door.greeted(self.door.clock.now(), self.id)
+    }
+
+    /// Whether a first message, which was read, was never seen before.
+    pub(crate) fn is_new(&self, ephemeral: [u8; 32]) -> bool {
+        self.door.lock().greetings.insert(ephemeral)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.door.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.half_open_in_all -= 1;
-        if let Some(here) = state.half_open.get_mut(&self.from) {
-            *here -= 1;
-            if *here == 0 {
-                state.half_open.remove(&self.from);
-            }
-        }
+        let mut state = self.door.lock();
+        state.silent.remove(&self.id);
+        state.door.leave(self.id);
     }
 }

@@ -59,6 +59,7 @@ mod tcp;
 mod transport;
 
 pub use acceptor::Acceptor;
+pub use antiphon_handshake::door::{DoorCounters, DoorLimits, Rate as DoorRate};
 pub use antiphon_handshake::identity;
 pub use clock::{Clock, sleep_until, wall_clock_ms};
 pub use connection::{Closed, Connection, Dial};

@@ -39,7 +39,9 @@ pub struct DoorLimits {
     /// second and 4,000 at once: each costs the responder about 0.1 ms, so that
     /// strangers get a fifth of one core.
     pub work: Rate,
-    /// The same from one prefix. Default 200 a second and 400 at once: a tenth.
+    /// The same from one prefix. Default 1,000 a second and 2,000 at once: half
+    /// of it, so that one address alone never takes all, and good clients behind
+    /// the same address as a flood of that size are not locked out.
     pub work_per_prefix: Rate,
     /// How many prefixes are remembered for what they spent, of those that have
     /// no handshake in progress; the one that left first is forgotten first, and
@@ -62,7 +64,7 @@ impl Default for DoorLimits {
             ipv6_prefix_bits: 56,
             patience: Duration::from_secs(5),
             work: Rate { per_second: 2_000, burst: 4_000 },
-            work_per_prefix: Rate { per_second: 200, burst: 400 },
+            work_per_prefix: Rate { per_second: 1_000, burst: 2_000 },
             prefixes: 8_192,
             prove_address_above: 128,
         }

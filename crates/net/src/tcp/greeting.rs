@@ -11,14 +11,19 @@
 //!
 //! Whatever does not fit this is answered by silence.
 
+use antiphon_handshake::door::Refusal;
 use antiphon_handshake::identity::{self, NodeSecret};
-use antiphon_handshake::{Handshake, HandshakeError, Hash, Params, Pattern, SetupError, Transport};
+use antiphon_handshake::{
+    Handshake, HandshakeError, Hash, Params, Pattern, SetupError, StaticSecret, Transport,
+};
 use antiphon_types::NodeId;
 use antiphon_wire::proto::MAJOR_VERSION;
 use antiphon_wire::record::MAX_RECORD_BYTES;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::door::Place;
 
 /// Selects `Noise_IK_25519_ChaChaPoly_BLAKE2s` and this version of everything.
 const SELECTOR_IK: u8 = 1;
@@ -51,6 +56,8 @@ pub(crate) enum GreetingError {
     Identity,
     #[error("the other side speaks another protocol or version")]
     Protocol,
+    #[error("strangers are too many: {0}")]
+    Refused(#[from] Refusal),
     #[error("this first message was seen before")]
     Replayed,
 }
@@ -99,13 +106,25 @@ pub(crate) async fn initiate(
     Ok(Greeted { transport: handshake.into_transport()?, remote: *node, early: Bytes::new() })
 }
 
-/// Answers whoever knows our key and the service. `is_new` is asked whether
-/// the ephemeral key of the first message was never seen before.
+/// Who answers.
+pub(crate) struct Host {
+    node: NodeId,
+    /// Computed once: it costs as much as a Diffie-Hellman.
+    noise: StaticSecret,
+    service: NodeId,
+}
+
+impl Host {
+    pub(crate) fn new(secret: &NodeSecret, service: NodeId) -> Self {
+        Self { node: secret.node_id(), noise: secret.noise_secret(), service }
+    }
+}
+
+/// Answers whoever knows our key and the service, if `place` allows it.
 pub(crate) async fn respond(
     stream: &mut TcpStream,
-    secret: &NodeSecret,
-    service: &NodeId,
-    is_new: impl FnOnce([u8; 32]) -> bool,
+    host: &Host,
+    place: &Place,
 ) -> Result<Greeted, GreetingError> {
     let selector = stream.read_u8().await?;
     if selector != SELECTOR_IK {
@@ -114,10 +133,11 @@ pub(crate) async fn respond(
     let message = read_framed(stream, IK_FIRST_OVERHEAD_BYTES + MAX_EARLY_BYTES).await?;
     let ephemeral =
         message.get(..32).and_then(|key| key.try_into().ok()).ok_or(GreetingError::Protocol)?;
+    place.greeted()?;
     let mut handshake = Handshake::responder(
         params(),
-        &prologue(selector, service),
-        Some(&secret.noise_secret()),
+        &prologue(selector, &host.service),
+        Some(&host.noise),
         None,
         &mut rand::rng(),
     )?;
@@ -134,12 +154,12 @@ pub(crate) async fn respond(
         return Err(GreetingError::Identity);
     }
     // Remembered only now: garbage must not push out what is real.
-    if !is_new(ephemeral) {
+    if !place.is_new(ephemeral) {
         return Err(GreetingError::Replayed);
     }
 
     let mut message = [0; 32 + NodeId::BYTES + 16];
-    let length = handshake.write_message(secret.node_id().as_bytes(), &mut message)?;
+    let length = handshake.write_message(host.node.as_bytes(), &mut message)?;
     stream.write_all(&frame(&message[..length])?).await?;
     Ok(Greeted { transport: handshake.into_transport()?, remote, early })
 }

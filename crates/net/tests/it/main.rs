@@ -5,3 +5,4 @@ mod support;
 
 mod both;
 mod race;
+mod strangers;
