@@ -8,7 +8,7 @@ use crate::transport::Transport;
 /// [`Handshake`] checks at run time that a call is in its turn; here the
 /// compiler does. Each step consumes the one before it. An error consumes it
 /// too, with all its secrets, even if only a buffer was too small. What a step
-/// knows is asked of the [`handshake`](WriteTurn::handshake) inside.
+/// knows is asked of the [`handshake`](Turn::handshake) inside.
 ///
 /// ```
 /// use antiphon_handshake::{Handshake, HandshakeError, Params, StaticSecret, Transport, Turn};
@@ -105,6 +105,17 @@ impl Handshake {
         } else {
             Turn::Read(ReadTurn(self))
         })
+    }
+}
+
+impl Turn {
+    /// The handshake as it stands, to look at.
+    pub fn handshake(&self) -> &Handshake {
+        match self {
+            Self::Write(step) => step.handshake(),
+            Self::Read(step) => step.handshake(),
+            Self::Done(finished) => finished.handshake(),
+        }
     }
 }
 
