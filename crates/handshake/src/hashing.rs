@@ -59,19 +59,19 @@ impl Hash {
         }
     }
 
-    /// `HKDF` with two outputs (Noise section 4.3).
-    pub(crate) fn hkdf(self, chaining_key: &[u8], input: &[u8]) -> [Output; 2] {
+    /// `HKDF` with two or three outputs (Noise section 4.3).
+    pub(crate) fn hkdf<const N: usize>(self, chaining_key: &[u8], input: &[u8]) -> [Output; N] {
         type P = primitives::Default;
         match self {
-            Self::Blake2s => hkdf::<<P as Primitives>::Blake2s>(chaining_key, input),
-            Self::Blake2b => hkdf::<<P as Primitives>::Blake2b>(chaining_key, input),
-            Self::Sha256 => hkdf::<<P as Primitives>::Sha256>(chaining_key, input),
+            Self::Blake2s => hkdf::<<P as Primitives>::Blake2s, N>(chaining_key, input),
+            Self::Blake2b => hkdf::<<P as Primitives>::Blake2b, N>(chaining_key, input),
+            Self::Sha256 => hkdf::<<P as Primitives>::Sha256, N>(chaining_key, input),
         }
     }
 
     /// The protocol's name, padded with zeros to a hash, or hashed if it is
     /// longer than one (Noise section 5.2, `InitializeSymmetric`).
-    pub(crate) fn digest_name(self, parts: [&str; 4]) -> Output {
+    pub(crate) fn digest_name(self, parts: [&str; 9]) -> Output {
         let mut output = Self::digest(self, &parts.map(str::as_bytes));
         let name_bytes: usize = parts.iter().map(|part| part.len()).sum();
         if name_bytes <= output.len {
@@ -119,17 +119,22 @@ impl<H: HashFunction> Hmac<H> {
     }
 }
 
-fn hkdf<H: HashFunction>(chaining_key: &[u8], input: &[u8]) -> [Output; 2] {
+fn hkdf<H: HashFunction, const N: usize>(chaining_key: &[u8], input: &[u8]) -> [Output; N] {
     let temporary_key = Hmac::<H>::new(chaining_key).mac(&[input]);
     let expand = Hmac::<H>::new(&temporary_key);
-    let first = expand.clone().mac(&[&[1]]);
-    let second = expand.mac(&[&first, &[2]]);
-    [first, second]
+    let (mut last, mut number) = (Output::zeros(0), 0);
+    std::array::from_fn(|_| {
+        number += 1;
+        last = expand.clone().mac(&[&last, &[number]]);
+        last.clone()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::Params;
+    use crate::pattern::Pattern;
 
     type Sha256 = <primitives::Default as Primitives>::Sha256;
 
@@ -156,7 +161,7 @@ mod tests {
     /// RFC 5869 test case 3: empty salt and info, as Noise's HKDF has no info.
     #[test]
     fn hkdf_gives_the_published_value() {
-        let [first, second] = hkdf::<Sha256>(&[0; 32], &[0x0b; 22]);
+        let [first, second] = hkdf::<Sha256, 2>(&[0; 32], &[0x0b; 22]);
         let output = [&*first, &*second].concat();
         assert_eq!(
             hex::encode(&output[..42]),
@@ -168,9 +173,9 @@ mod tests {
     #[test]
     fn a_short_protocol_name_is_padded_and_a_long_one_hashed() {
         let name = |text: &str| text.to_owned();
-        let short = Hash::Sha256.digest_name(["Noise_", "XX", "_25519_ChaChaPoly_", "SHA256"]);
+        let short = Hash::Sha256.digest_name(Params::new(Pattern::XX, Hash::Sha256).name_parts());
         assert_eq!(*short, *name("Noise_XX_25519_ChaChaPoly_SHA256").as_bytes());
-        let long = Hash::Blake2s.digest_name(["Noise_", "XX", "_25519_ChaChaPoly_", "BLAKE2s"]);
+        let long = Hash::Blake2s.digest_name(Params::new(Pattern::XX, Hash::Blake2s).name_parts());
         assert_eq!(*long, *Hash::Blake2s.digest(&[b"Noise_XX_25519_ChaChaPoly_BLAKE2s"]));
     }
 }

@@ -27,6 +27,9 @@ pub(crate) enum Token {
     S,
     /// A Diffie-Hellman of two keys: the initiator's is named first.
     Dh(KeyKind, KeyKind),
+    /// The pre-shared key of that place; it comes from a modifier, not from the
+    /// table.
+    Psk(usize),
 }
 
 /// Which of a party's two keys takes part in a Diffie-Hellman.
@@ -299,6 +302,7 @@ mod tests {
                             assert!(sent.contains(&(writer.peer(), other)), "{pattern}: unknown");
                             mixed.push((initiator, responder));
                         }
+                        Token::Psk(_) => panic!("{pattern} has a modifier's token"),
                     }
                 }
             }

@@ -41,6 +41,14 @@ impl SymmetricState {
         self.cipher = Some(CipherState::new(&key.key()));
     }
 
+    /// `MixKeyAndHash`.
+    pub(crate) fn mix_key_and_hash(&mut self, input: &[u8]) {
+        let [chaining_key, data, key] = self.hash.hkdf(&self.chaining_key, input);
+        self.chaining_key = chaining_key;
+        self.mix_hash(&data);
+        self.cipher = Some(CipherState::new(&key.key()));
+    }
+
     /// `MixHash`.
     pub(crate) fn mix_hash(&mut self, data: &[u8]) {
         self.transcript = self.hash.digest(&[&self.transcript, data]);
@@ -77,6 +85,8 @@ impl SymmetricState {
 
     /// `Split`: the cipher of what the initiator sends, then the responder's.
     pub(crate) fn split(&self) -> [CipherState; 2] {
-        self.hash.hkdf(&self.chaining_key, &[]).map(|output| CipherState::new(&output.key()))
+        self.hash
+            .hkdf(&self.chaining_key, &[])
+            .map(|output: Output| CipherState::new(&output.key()))
     }
 }

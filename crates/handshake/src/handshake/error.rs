@@ -20,6 +20,13 @@ pub enum SetupError {
     /// it. Where the pattern sends it, compare it when it has come.
     #[error("the pattern does not know the other side's static key beforehand: give none")]
     UnusedRemote,
+    /// A pre-shared key was given for a place at which the protocol mixes none,
+    /// or has mixed it already.
+    #[error("the protocol does not use a pre-shared key at place {place}: give none")]
+    UnusedPsk {
+        /// The number behind `psk`.
+        place: usize,
+    },
 }
 
 /// Why a step of a handshake failed.
@@ -42,6 +49,12 @@ pub enum HandshakeError {
     /// It is not this side's turn to write, or to read; or all is done.
     #[error("this message is out of turn")]
     OutOfTurn,
+    /// The next message needs a pre-shared key that was not given.
+    #[error("the pre-shared key psk{place} is missing: give it before this message")]
+    MissingPsk {
+        /// The number behind `psk`.
+        place: usize,
+    },
     /// The output buffer is too small; nothing was written.
     #[error("the output buffer is too small: {needed} bytes are needed")]
     OutputTooSmall {

@@ -9,6 +9,9 @@ use crate::primitives::{Secret as _, Unauthentic};
 use crate::symmetric::SymmetricState;
 use crate::{KEY_BYTES, TAG_BYTES};
 
+/// `psk0` to `psk4`.
+pub(super) const PSK_PLACES: usize = 5;
+
 /// All that a handshake knows and holds.
 pub(super) struct Live {
     pub(super) role: Role,
@@ -21,18 +24,25 @@ pub(super) struct Live {
     pub(super) local_ephemeral: Option<Secret>,
     pub(super) remote_static: Option<[u8; KEY_BYTES]>,
     pub(super) remote_ephemeral: Option<[u8; KEY_BYTES]>,
+    /// Whether the protocol has pre-shared keys, at whatever place.
+    pub(super) has_psks: bool,
+    /// Those that were given, by their place.
+    pub(super) psks: [Option<Zeroizing<[u8; KEY_BYTES]>>; PSK_PLACES],
 }
 
 impl Live {
     /// What a message of `tokens` adds to its payload.
-    pub(super) fn overhead_bytes(&self, tokens: &[Token]) -> usize {
+    pub(super) fn overhead_bytes(&self, tokens: impl Iterator<Item = Token>) -> usize {
         let mut has_key = self.symmetric.has_key();
         let mut bytes = 0;
         for token in tokens {
             match token {
-                Token::E => bytes += KEY_BYTES,
+                Token::E => {
+                    bytes += KEY_BYTES;
+                    has_key |= self.has_psks;
+                }
                 Token::S => bytes += KEY_BYTES + tag_bytes(has_key),
-                Token::Dh(..) => has_key = true,
+                Token::Dh(..) | Token::Psk(_) => has_key = true,
             }
         }
         bytes + tag_bytes(has_key)
@@ -41,18 +51,18 @@ impl Live {
     /// `WriteMessage`. `out` has the length of the message.
     pub(super) fn write(
         &mut self,
-        tokens: &[Token],
+        tokens: impl Iterator<Item = Token>,
         payload: &[u8],
         mut out: &mut [u8],
     ) -> Result<(), Unauthentic> {
-        for &token in tokens {
+        for token in tokens {
             match token {
                 Token::E => {
                     let secret = Secret::new(&self.ephemeral_seed);
                     let public = secret.public_key();
                     self.local_ephemeral = Some(secret);
                     out.split_off_mut(..KEY_BYTES).ok_or(Unauthentic)?.copy_from_slice(&public);
-                    self.symmetric.mix_hash(&public);
+                    self.mix_ephemeral(&public);
                 }
                 Token::S => {
                     let public = self.local_static.as_ref().ok_or(Unauthentic)?.public_key();
@@ -62,6 +72,7 @@ impl Live {
                     self.symmetric.encrypt_and_hash(field)?;
                 }
                 Token::Dh(initiator, responder) => self.mix_dh(initiator, responder)?,
+                Token::Psk(place) => self.mix_psk(place)?,
             }
         }
         out[..payload.len()].copy_from_slice(payload);
@@ -71,16 +82,16 @@ impl Live {
     /// `ReadMessage`. `payload_out` has the length of the payload.
     pub(super) fn read(
         &mut self,
-        tokens: &[Token],
+        tokens: impl Iterator<Item = Token>,
         mut message: &[u8],
         payload_out: &mut [u8],
     ) -> Result<(), Unauthentic> {
-        for &token in tokens {
+        for token in tokens {
             match token {
                 Token::E => {
                     let (public, rest) = message.split_first_chunk().ok_or(Unauthentic)?;
                     self.remote_ephemeral = Some(*public);
-                    self.symmetric.mix_hash(public);
+                    self.mix_ephemeral(public);
                     message = rest;
                 }
                 Token::S => {
@@ -91,9 +102,27 @@ impl Live {
                     self.remote_static = Some(public);
                 }
                 Token::Dh(initiator, responder) => self.mix_dh(initiator, responder)?,
+                Token::Psk(place) => self.mix_psk(place)?,
             }
         }
         self.symmetric.decrypt_and_hash(message, payload_out)
+    }
+
+    /// Mixes an ephemeral public key; where there is a pre-shared key it makes
+    /// sure that what is encrypted under that alone is never so twice (Noise
+    /// section 9.2).
+    fn mix_ephemeral(&mut self, public: &[u8; KEY_BYTES]) {
+        self.symmetric.mix_hash(public);
+        if self.has_psks {
+            self.symmetric.mix_key(public);
+        }
+    }
+
+    /// Mixes the pre-shared key of a place.
+    fn mix_psk(&mut self, place: usize) -> Result<(), Unauthentic> {
+        let psk = self.psks.get(place).and_then(Option::as_ref).ok_or(Unauthentic)?;
+        self.symmetric.mix_key_and_hash(&**psk);
+        Ok(())
     }
 
     /// Mixes the Diffie-Hellman of one key of each side.

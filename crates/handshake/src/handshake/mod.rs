@@ -10,7 +10,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 pub use error::{HandshakeError, SetupError};
-use live::Live;
+use live::{Live, PSK_PLACES};
 pub use turn::{Finished, ReadTurn, Turn, WriteTurn};
 
 use crate::cipher_state::CipherState;
@@ -116,8 +116,25 @@ impl Handshake {
             local_ephemeral: None,
             remote_static: remote,
             remote_ephemeral: None,
+            has_psks: params.has_psks(),
+            psks: [const { None }; PSK_PLACES],
         };
         Ok(Self { params, role, done: 0, live: Some(live) })
+    }
+
+    /// Gives the pre-shared key of a place (Noise section 9), 32 bytes that
+    /// nobody could guess: before the message that mixes it, which may be after
+    /// one that has told who the other side is. Given twice, the last counts.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError::UnusedPsk`].
+    pub fn set_psk(&mut self, place: usize, psk: &[u8; KEY_BYTES]) -> Result<(), SetupError> {
+        let to_come = self.params.has_psk(place) && place.saturating_sub(1) >= self.done;
+        let slot = self.live.as_mut().and_then(|live| live.psks.get_mut(place));
+        let slot = slot.filter(|_| to_come).ok_or(SetupError::UnusedPsk { place })?;
+        *slot = Some(Zeroizing::new(*psk));
+        Ok(())
     }
 
     /// Which protocol this is.
@@ -138,13 +155,13 @@ impl Handshake {
     /// Whether the next message is for this side to write. If it is not, and
     /// the handshake neither finished nor failed, it is to be read.
     pub fn is_my_turn(&self) -> bool {
-        self.next_tokens(self.role).is_ok()
+        !self.is_finished() && self.live.is_some() && Role::writer_of(self.done) == self.role
     }
 
     /// How many bytes the next message, of either side, is longer than its
     /// payload: 0 to 112 (and 0 if there is none).
     pub fn next_overhead_bytes(&self) -> usize {
-        let tokens = self.params.pattern.message(self.done);
+        let tokens = self.params.message(self.done);
         match (&self.live, tokens) {
             (Some(live), Some(tokens)) => live.overhead_bytes(tokens),
             _ => 0,
@@ -300,14 +317,23 @@ impl Handshake {
     }
 
     /// The tokens of the next message, if it is for `writer` to write.
-    fn next_tokens(&self, writer: Role) -> Result<&'static [Token], HandshakeError> {
-        if self.live.is_none() {
-            return Err(HandshakeError::Failed);
-        }
+    fn next_tokens(
+        &self,
+        writer: Role,
+    ) -> Result<impl Iterator<Item = Token> + Clone + use<>, HandshakeError> {
+        let live = self.live.as_ref().ok_or(HandshakeError::Failed)?;
         if Role::writer_of(self.done) != writer {
             return Err(HandshakeError::OutOfTurn);
         }
-        self.params.pattern.message(self.done).ok_or(HandshakeError::OutOfTurn)
+        let tokens = self.params.message(self.done).ok_or(HandshakeError::OutOfTurn)?;
+        for token in tokens.clone() {
+            if let Token::Psk(place) = token
+                && live.psks.get(place).is_none_or(Option::is_none)
+            {
+                return Err(HandshakeError::MissingPsk { place });
+            }
+        }
+        Ok(tokens)
     }
 
     /// Does one message, and forgets everything if that fails.

@@ -8,7 +8,7 @@ use antiphon_handshake::{
 };
 use proptest::prelude::*;
 
-use crate::support::{IK, Keys, XX, all_params, read, rng, run, with_room, write};
+use crate::support::{IK, Keys, XX, all_params, psk_params, read, rng, run, with_room, write};
 
 pub(crate) fn transports(params: Params, seed: u64) -> (Transport, Transport) {
     let mut rng = rng(seed);
@@ -100,7 +100,7 @@ fn a_one_way_pattern_has_one_direction() {
     let mut rng = rng(4);
     let keys = Keys::new(&mut rng);
     for pattern in [Pattern::N, Pattern::K, Pattern::X] {
-        let params = Params { pattern, hash: Hash::Sha256 };
+        let params = Params::new(pattern, Hash::Sha256);
         let finished = |rng: &mut _| {
             let (mut initiator, mut responder) = keys.pair(params, rng);
             run(&mut initiator, &mut responder, 1);
@@ -221,7 +221,7 @@ fn take_turns(params: Params, seed: u64) -> [(Vec<Vec<u8>>, Finished); 2] {
 
 #[test]
 fn turns_lead_through_every_protocol() {
-    for params in all_params() {
+    for params in all_params().chain(psk_params()) {
         let [(left, initiator), (right, responder)] = take_turns(params, 10);
         assert_eq!(left.len() + right.len(), params.pattern.message_count(), "{params}");
         assert_eq!(right[0], [0]);
@@ -262,7 +262,7 @@ proptest! {
         hash in 0..Hash::ALL.len(),
         payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 4),
     ) {
-        let params = Params { pattern: Pattern::ALL[pattern], hash: Hash::ALL[hash] };
+        let params = Params::new(Pattern::ALL[pattern], Hash::ALL[hash]);
         let mut rng = rng(seed);
         let (mut writer, mut reader) = Keys::new(&mut rng).pair(params, &mut rng);
         for payload in payloads.iter().take(params.pattern.message_count()) {

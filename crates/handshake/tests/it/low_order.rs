@@ -95,7 +95,7 @@ fn n3_a_low_order_key_known_beforehand_is_refused() {
 fn n3_a_low_order_ephemeral_key_is_refused() {
     for key in low_order_keys() {
         // IK and NK mix it at once, XX when the answer is written.
-        for params in [IK, Params { pattern: Pattern::NK, hash: Hash::Sha256 }] {
+        for params in [IK, Params::new(Pattern::NK, Hash::Sha256)] {
             let (mut reader, _, mut message) = reader_of(params, 0);
             message[..32].copy_from_slice(&key);
             assert_eq!(read(&mut reader, &message), Err(HandshakeError::Refused));
@@ -114,7 +114,7 @@ fn n3_a_low_order_ephemeral_key_is_refused() {
 
 #[test]
 fn n3_a_low_order_static_key_that_was_sent_is_refused() {
-    let params = Params { pattern: Pattern::IX, hash: Hash::Blake2s };
+    let params = Params::new(Pattern::IX, Hash::Blake2s);
     for key in low_order_keys() {
         // The one kind of message that carries a static key in the clear, so
         // that it can be exchanged without the secrets of the session.

@@ -5,6 +5,7 @@ mod conversation;
 mod door;
 mod identity;
 mod low_order;
+mod psk;
 mod replay;
 mod snow;
 mod stateless;

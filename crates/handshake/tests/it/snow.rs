@@ -4,7 +4,7 @@
 use antiphon_handshake::{Handshake, MAX_MESSAGE_BYTES, Params, Receiver, Role, Sender, TAG_BYTES};
 use snow::{HandshakeState, TransportState};
 
-use crate::support::{IK, Keys, Rng, all_params, read, rng, with_room, write};
+use crate::support::{IK, Keys, PSKS, Rng, all_params, psk_params, read, rng, with_room, write};
 
 /// The side of the conversation that `snow` plays.
 fn theirs(role: Role, params: Params, keys: &Keys) -> HandshakeState {
@@ -17,6 +17,9 @@ fn theirs(role: Role, params: Params, keys: &Keys) -> HandshakeState {
     }
     if params.pattern.static_known_beforehand(role.peer()) {
         builder = builder.remote_public_key(&remote).unwrap();
+    }
+    for place in (0..PSKS.len()).filter(|&place| params.has_psk(place)) {
+        builder = builder.psk(u8::try_from(place).unwrap(), &PSKS[place]).unwrap();
     }
     match role {
         Role::Initiator => builder.build_initiator(),
@@ -76,7 +79,7 @@ fn receive(receiver: &mut Receiver, snow: &mut TransportState, length: usize) {
 #[test]
 fn every_protocol_is_understood_by_snow_in_both_roles() {
     let mut rng = rng(1);
-    for params in all_params() {
+    for params in all_params().chain(psk_params()) {
         for role in [Role::Initiator, Role::Responder] {
             let (ours, mut snow) = shake_hands(params, role, &mut rng);
             match (params.pattern.is_one_way(), role) {

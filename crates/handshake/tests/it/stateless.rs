@@ -70,7 +70,7 @@ fn a_one_way_or_unfinished_handshake_gives_none() {
     let keys = Keys::new(&mut rng);
     let (initiator, _) = keys.pair(XX, &mut rng);
     assert_eq!(initiator.into_stateless_transport().unwrap_err(), HandshakeError::Unfinished);
-    let params = Params { pattern: Pattern::X, hash: Hash::Sha256 };
+    let params = Params::new(Pattern::X, Hash::Sha256);
     let (mut initiator, mut responder) = keys.pair(params, &mut rng);
     run(&mut initiator, &mut responder, 1);
     assert_eq!(initiator.into_stateless_transport().unwrap_err(), HandshakeError::OneWay);

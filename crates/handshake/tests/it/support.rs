@@ -34,8 +34,11 @@ impl TryRng for FixedRng {
 
 impl TryCryptoRng for FixedRng {}
 
-pub(crate) const IK: Params = Params { pattern: Pattern::IK, hash: Hash::Blake2s };
-pub(crate) const XX: Params = Params { pattern: Pattern::XX, hash: Hash::Blake2s };
+pub(crate) const IK: Params = Params::new(Pattern::IK, Hash::Blake2s);
+pub(crate) const XX: Params = Params::new(Pattern::XX, Hash::Blake2s);
+
+/// The pre-shared keys of both sides, for every place.
+pub(crate) const PSKS: [[u8; 32]; 5] = [[1; 32], [2; 32], [3; 32], [4; 32], [5; 32]];
 
 /// The static keys of both sides.
 pub(crate) struct Keys {
@@ -67,11 +70,15 @@ impl Keys {
         let local = pattern.has_static(role).then(|| self.of(role));
         let remote =
             pattern.static_known_beforehand(role.peer()).then(|| self.of(role.peer()).public_key());
-        match role {
+        let mut handshake = match role {
             Role::Initiator => Handshake::initiator(params, prologue, local, remote, rng),
             Role::Responder => Handshake::responder(params, prologue, local, remote, rng),
         }
-        .unwrap()
+        .unwrap();
+        for place in (0..PSKS.len()).filter(|&place| params.has_psk(place)) {
+            handshake.set_psk(place, &PSKS[place]).unwrap();
+        }
+        handshake
     }
 
     /// Both sides of a handshake.
@@ -134,11 +141,21 @@ pub(crate) fn assert_forgotten(handshake: &mut Handshake) {
     assert_eq!(handshake.read_message(&[0; 200], &mut buffer), Err(HandshakeError::Failed));
 }
 
-/// Every protocol that the crate speaks.
+/// Every pattern with a pre-shared key at each of its places, and at all.
+pub(crate) fn psk_params() -> impl Iterator<Item = Params> {
+    Pattern::ALL.iter().flat_map(|&pattern| {
+        let plain = Params::new(pattern, Hash::Blake2s);
+        let places = 0..=pattern.message_count();
+        let all = places.clone().fold(plain, |params, place| params.with_psk(place).unwrap());
+        places.map(move |place| plain.with_psk(place).unwrap()).chain([all])
+    })
+}
+
+/// Every protocol that the crate speaks, without pre-shared keys.
 pub(crate) fn all_params() -> impl Iterator<Item = Params> {
     Pattern::ALL
         .iter()
-        .flat_map(|&pattern| Hash::ALL.iter().map(move |&hash| Params { pattern, hash }))
+        .flat_map(|&pattern| Hash::ALL.iter().map(move |&hash| Params::new(pattern, hash)))
 }
 
 /// Room for a tag after the plaintext.

@@ -5,9 +5,10 @@ use serde::Deserialize;
 
 use crate::support::{FixedRng, with_room};
 
-const FILES: [&str; 2] = [
+const FILES: [&str; 3] = [
     include_str!("../vectors/noise-xx-ik-nk-kk-25519-chachapoly.cacophony.json"),
     include_str!("../vectors/noise-others-25519-chachapoly.cacophony.json"),
+    include_str!("../vectors/noise-psk-25519-chachapoly.cacophony.json"),
 ];
 
 #[derive(Deserialize)]
@@ -19,10 +20,14 @@ struct File {
 struct Vector {
     protocol_name: String,
     init_prologue: String,
+    #[serde(default)]
+    init_psks: Vec<String>,
     init_ephemeral: Option<String>,
     init_static: Option<String>,
     init_remote_static: Option<String>,
     resp_prologue: String,
+    #[serde(default)]
+    resp_psks: Vec<String>,
     resp_ephemeral: Option<String>,
     resp_static: Option<String>,
     resp_remote_static: Option<String>,
@@ -40,15 +45,17 @@ impl Vector {
     /// One side of the vector, as the file describes it.
     fn begin(&self, role: Role) -> Handshake {
         let params: Params = self.protocol_name.parse().unwrap();
-        let (prologue, ephemeral, secret, remote) = match role {
+        let (prologue, psks, ephemeral, secret, remote) = match role {
             Role::Initiator => (
                 &self.init_prologue,
+                &self.init_psks,
                 &self.init_ephemeral,
                 &self.init_static,
                 &self.init_remote_static,
             ),
             Role::Responder => (
                 &self.resp_prologue,
+                &self.resp_psks,
                 &self.resp_ephemeral,
                 &self.resp_static,
                 &self.resp_remote_static,
@@ -59,7 +66,7 @@ impl Vector {
         // In a one-way pattern the responder has no ephemeral key.
         let mut rng = FixedRng(Some(ephemeral.as_deref().map_or([0; 32], key)));
         let prologue = hex::decode(prologue).unwrap();
-        match role {
+        let mut handshake = match role {
             Role::Initiator => {
                 Handshake::initiator(params, &prologue, secret.as_ref(), remote, &mut rng)
             }
@@ -67,7 +74,11 @@ impl Vector {
                 Handshake::responder(params, &prologue, secret.as_ref(), remote, &mut rng)
             }
         }
-        .unwrap()
+        .unwrap();
+        for (place, psk) in (0..5).filter(|&place| params.has_psk(place)).zip(psks) {
+            handshake.set_psk(place, &key(psk)).unwrap();
+        }
+        handshake
     }
 }
 
@@ -84,7 +95,7 @@ fn n1_published_vectors_hold_in_both_roles() {
             vectors += 1;
         }
     }
-    assert_eq!(vectors, 12 + 102, "38 patterns with 3 hashes each");
+    assert_eq!(vectors, 12 + 102 + 63, "38 patterns and 21 with psk, with 3 hashes each");
 }
 
 fn check(vector: &Vector) {
