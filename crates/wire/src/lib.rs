@@ -67,6 +67,7 @@ pub mod frame;
 mod limits;
 pub mod message;
 pub mod mux;
+mod patience;
 pub mod proto;
 pub mod record;
 
@@ -75,6 +76,7 @@ pub use frame::StreamId;
 pub use limits::{Limits, Rate};
 pub use message::{Envelope, MessageError, MessageReader};
 pub use mux::{ConnectionError, Event, Mux, Role};
+pub use patience::Patience;
 pub use record::{RecordDecoder, RecordError};
 
 /// Compiles the example of the README.

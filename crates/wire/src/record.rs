@@ -11,7 +11,10 @@
 //! field to the application). Encryption stands elsewhere, in place on what
 //! [`RecordDecoder::next_record`] hands out.
 
+use antiphon_types::Timestamp;
 use bytes::{Buf, BytesMut};
+
+use crate::patience::Patience;
 
 /// The largest message of a record.
 pub const MAX_RECORD_BYTES: usize = 65_535;
@@ -38,6 +41,10 @@ pub enum RecordError {
     /// its frame and must be closed.
     #[error("a record of {0} bytes was announced; it has {MIN_RECORD_BYTES} to {MAX_RECORD_BYTES}")]
     Length(usize),
+    /// A record was begun and not completed in time (see [`Patience`]). The
+    /// other side is gone or means harm: close the connection.
+    #[error("a record was begun and not completed in time")]
+    TooSlow,
 }
 
 /// The length field of a record with a message of `message_bytes` bytes.
@@ -54,18 +61,27 @@ pub fn record_header(message_bytes: usize) -> Result<[u8; RECORD_HEADER_BYTES], 
 
 /// Cuts the bytes of a connection into records.
 ///
-/// Read from the socket straight into [`buffer`](Self::buffer), then take
-/// records until there is none. It holds at most the beginning of one record
-/// and what one read brought.
+/// Read from the socket straight into [`buffer`](Self::buffer), say so with
+/// [`handle_read`](Self::handle_read), then take records until there is none.
+/// It holds at most the beginning of one record and what one read brought.
 #[derive(Debug, Default)]
 pub struct RecordDecoder {
     buffer: BytesMut,
+    patience: Patience,
+    last_read: Timestamp,
+    /// When the first byte of the record came that is not complete.
+    begun: Option<Timestamp>,
 }
 
 impl RecordDecoder {
-    /// An empty decoder.
+    /// An empty decoder with the default [`Patience`].
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty decoder.
+    pub fn with_patience(patience: Patience) -> Self {
+        Self { patience, ..Self::default() }
     }
 
     /// Where a socket reads to: append to it, change nothing else.
@@ -86,6 +102,38 @@ impl RecordDecoder {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// A read has appended bytes. Without this call no time is measured.
+    pub fn handle_read(&mut self, now: Timestamp) {
+        self.last_read = self.last_read.max(now);
+        if !self.buffer.is_empty() {
+            self.begun.get_or_insert(self.last_read);
+        }
+    }
+
+    /// When the record that has begun must be complete at the latest, else
+    /// [`handle_timeout`](Self::handle_timeout) must be called; `None` if none
+    /// has begun, or if it is complete.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let announced = self.announced();
+        let complete =
+            announced.is_some_and(|length| self.buffer.len() >= RECORD_HEADER_BYTES + length);
+        let begun = self.begun.filter(|_| !complete)?;
+        Some(self.patience.deadline(begun, announced.unwrap_or(0)))
+    }
+
+    /// Looks whether the other side takes too long. May be called at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::TooSlow`] if the deadline of
+    /// [`poll_timeout`](Self::poll_timeout) has passed.
+    pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), RecordError> {
+        match self.poll_timeout() {
+            Some(deadline) if deadline <= now => Err(RecordError::TooSlow),
+            _ => Ok(()),
+        }
+    }
+
     /// The message of the next record, to be decrypted in place; `None` until
     /// it is complete.
     ///
@@ -102,7 +150,11 @@ impl RecordDecoder {
             return Ok(None);
         }
         self.buffer.advance(RECORD_HEADER_BYTES);
-        Ok(Some(self.buffer.split_to(length)))
+        let record = self.buffer.split_to(length);
+        // What is left came with the last read, or a record would have been
+        // complete before.
+        self.begun = self.begun.and((!self.buffer.is_empty()).then_some(self.last_read));
+        Ok(Some(record))
     }
 
     /// Bytes held, whole records that were not taken among them. Zero when the

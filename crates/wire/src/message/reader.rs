@@ -1,5 +1,8 @@
 //! From the bytes of a stream to messages.
 
+use std::time::Duration;
+
+use antiphon_types::Timestamp;
 use bytes::Bytes;
 
 use super::chunks::Chunks;
@@ -7,6 +10,7 @@ use super::{
     BLOCK_HEADER_BYTES, ENVELOPE_HEADER_BYTES, Envelope, KIND_BLOCK, KIND_MESSAGE,
     MAX_BLOCK_DATA_BYTES, MAX_MESSAGE_BYTES, MAX_PROOF_BYTES,
 };
+use crate::patience::Patience;
 
 /// Why the bytes of a stream are not messages. The stream is of no more use:
 /// reset it.
@@ -34,6 +38,9 @@ pub enum MessageError {
         /// The length of the whole envelope.
         length: usize,
     },
+    /// A message was begun and not completed in time (see [`Patience`]).
+    #[error("a message was begun and not completed in time")]
+    TooSlow,
     /// The stream ended within a message.
     #[error("the stream ended {0} bytes into a message")]
     Cut(usize),
@@ -50,6 +57,11 @@ pub struct MessageReader {
     chunks: Chunks,
     max_message_bytes: usize,
     failed: Option<MessageError>,
+    patience: Patience,
+    /// Since when the application waits for the other side, if it does.
+    waits_since: Option<Timestamp>,
+    /// Time waited for the message that has begun, up to then.
+    waited: Duration,
 }
 
 impl Default for MessageReader {
@@ -63,10 +75,75 @@ impl MessageReader {
     /// A reader of messages up to `max_message_bytes`. Blocks have bounds of
     /// their own.
     pub fn new(max_message_bytes: usize) -> Self {
-        Self { chunks: Chunks::default(), max_message_bytes, failed: None }
+        Self {
+            chunks: Chunks::default(),
+            max_message_bytes,
+            failed: None,
+            patience: Patience::default(),
+            waits_since: None,
+            waited: Duration::ZERO,
+        }
     }
 
-    /// Adds what came on the stream.
+    /// The same, with another bound on how slowly a message may come.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The application has taken all there is and waits for the other side.
+    /// Only such time counts, from here to the next
+    /// [`handle_data`](Self::handle_data): not the time in which the application
+    /// does not read, and so gives no credit. Again while it waits, it begins
+    /// anew.
+    pub fn wait(&mut self, now: Timestamp) {
+        self.waits_since = Some(now);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called; `None`
+    /// while nobody waits, or no message has begun.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        if self.failed.is_some() || self.chunks.len() == 0 {
+            return None;
+        }
+        let announced = self.chunks.peek(1).map_or(0, u32::from_be_bytes);
+        let bytes = usize::try_from(announced).unwrap_or(usize::MAX);
+        let left = self.patience.longest(bytes).saturating_sub(self.waited);
+        self.waits_since.map(|since| since + left)
+    }
+
+    /// Looks whether the other side takes too long. May be called at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`MessageError::TooSlow`] if the deadline of
+    /// [`poll_timeout`](Self::poll_timeout) has passed; then the same from every
+    /// call.
+    pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), MessageError> {
+        if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.fail(MessageError::TooSlow);
+        }
+        self.failed.map_or(Ok(()), Err)
+    }
+
+    /// Adds what came on the stream, and ends a [`wait`](Self::wait).
+    pub fn handle_data(&mut self, now: Timestamp, data: Bytes) {
+        if let Some(since) = self.waits_since.take()
+            && self.chunks.len() > 0
+        {
+            self.waited += now.saturating_since(since);
+        }
+        self.push(data);
+    }
+
+    fn fail(&mut self, error: MessageError) -> MessageError {
+        self.failed = Some(error);
+        self.chunks.clear();
+        error
+    }
+
+    /// Adds what came on the stream, at no time in particular.
     pub fn push(&mut self, data: Bytes) {
         if self.failed.is_none() {
             self.chunks.push(data);
@@ -84,10 +161,14 @@ impl MessageReader {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        self.read().inspect_err(|&error| {
-            self.failed = Some(error);
-            self.chunks.clear();
-        })
+        match self.read() {
+            Ok(None) => Ok(None),
+            Ok(whole) => {
+                self.waited = Duration::ZERO;
+                Ok(whole)
+            }
+            Err(error) => Err(self.fail(error)),
+        }
     }
 
     /// Bytes that have come and were not taken.

@@ -16,3 +16,4 @@ mod message;
 mod pair;
 mod priority;
 mod record;
+mod slow;
