@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use antiphon_types::Timestamp;
 
+use super::memory::trim;
 use super::pins::{Pin, Pins};
 use crate::frame::FRAME_CREDIT_BYTES;
 
@@ -159,6 +160,7 @@ impl Unconsumed {
                 pins.unpin(pin);
             }
             self.frames.pop_front();
+            trim(&mut self.frames);
             self.consumed_of_first = 0;
             freed += of_first as u64 + FRAME_CREDIT_BYTES;
             left -= of_first;

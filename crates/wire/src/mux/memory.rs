@@ -1,8 +1,21 @@
-//! What a connection costs in memory.
+//! What a connection costs in memory, and how queues give it back.
+
+use std::collections::VecDeque;
 
 use super::stream::Stream;
 use super::{Control, Event, Mux};
 use crate::frame::StreamId;
+
+/// Places that an empty queue keeps: what an ordinary exchange needs, so that
+/// only a burst has to give some back.
+const KEPT_PLACES: usize = 32;
+
+/// Gives the memory of a burst back, once it is over.
+pub(super) fn trim<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > 2 * KEPT_PLACES {
+        queue.shrink_to(KEPT_PLACES);
+    }
+}
 
 impl Mux {
     /// Memory that the multiplexer and its owner hold for this connection, in

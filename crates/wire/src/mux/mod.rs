@@ -26,6 +26,7 @@ use background::Background;
 use flow::Window;
 use guard::Guard;
 use keep_alive::KeepAlive;
+use memory::trim;
 use pace::Pace;
 use pins::Pins;
 use schedule::{Schedule, Waiting};
@@ -236,7 +237,11 @@ impl Mux {
 
     /// What happened, in order; `None` when there is nothing more.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if event.is_none() {
+            trim(&mut self.events);
+        }
+        event
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called at the

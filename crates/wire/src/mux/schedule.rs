@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use antiphon_types::Class;
 
 use super::background::is_background;
+use super::memory::trim;
 use crate::frame::{FRAME_CREDIT_BYTES, StreamId};
 
 /// Credit of the connection that a class leaves to more urgent ones, so that
@@ -100,6 +101,7 @@ impl Schedule {
         {
             lane.ready.push_back(stream);
         }
+        trim(&mut lane.ready);
     }
 
     /// Whether a yielding class could send, if it had `credit` and nothing else

@@ -4,6 +4,7 @@ use antiphon_types::{Class, Timestamp};
 use bytes::BytesMut;
 
 use super::background::{MARKER_BYTES, is_background};
+use super::memory::trim;
 use super::schedule::Budget;
 use super::stream::{Direction, Stream};
 use super::{Control, Event, Mux};
@@ -118,6 +119,7 @@ impl Mux {
                 self.sending_ended(id);
             }
         }
+        trim(&mut self.control);
     }
 
     /// The frame for what was queued; `None` if it has no meaning any more.

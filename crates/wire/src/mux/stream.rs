@@ -6,6 +6,7 @@ use antiphon_types::{Class, Timestamp};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::flow::{Unconsumed, Window};
+use super::memory::trim;
 use crate::frame::{
     FRAME_CREDIT_BYTES, FRAME_HEADER_BYTES, INITIAL_STREAM_CREDIT_BYTES, MAX_FRAME_PAYLOAD_BYTES,
 };
@@ -186,6 +187,7 @@ impl Sending {
             left -= piece.len();
             self.queue.pop_front();
         }
+        trim(&mut self.queue);
         self.queued_bytes -= payload_bytes;
         self.sent_bytes += payload_bytes as u64;
         self.credit -= payload_bytes as u64 + FRAME_CREDIT_BYTES;

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use antiphon_types::{Class, Timestamp};
+use antiphon_wire::MessageReader;
 use antiphon_wire::frame::{
     FRAME_CREDIT_BYTES, Frame, INITIAL_CONNECTION_CREDIT_BYTES, INITIAL_STREAM_CREDIT_BYTES,
 };
 use antiphon_wire::mux::{Event, Limits, Mux, Role, StreamId};
-use antiphon_wire::record::MAX_RECORD_BYTES;
+use antiphon_wire::record::{MAX_RECORD_BYTES, RecordDecoder, record_header};
 use bytes::Bytes;
 
-use crate::pair::{all_frames, record};
+use crate::pair::{Pair, all_frames, record};
 
 /// One whole record to be completed and one that is read behind it, and the
 /// same on the way out.
@@ -215,4 +216,79 @@ fn what_waits_to_be_sent_to_a_side_that_does_not_read_stays_within_the_bound() {
     }
     assert!(greedy.mux.closed().is_some());
     greedy.check();
+}
+
+/// What a quiet connection may cost here, of the 16 KiB that it may cost in
+/// all.
+const IDLE_BOUND: usize = 4 * 1024;
+
+#[test]
+fn a_new_connection_costs_little() {
+    let mux = Mux::new(Role::Responder, Limits::default(), Timestamp::ZERO);
+    let decoder = RecordDecoder::new();
+    let reader = MessageReader::default();
+    let held = mux.memory_bytes() + decoder.memory_bytes() + size_of_val(&reader);
+    assert!(held < 2 * 1024, "{held} bytes");
+}
+
+#[test]
+fn a_connection_is_small_again_after_a_burst() {
+    let mut pair = Pair::new(Limits::default());
+    let session = pair.initiator.mux.open(Class::Control).unwrap();
+    pair.initiator.mux.write(session, Bytes::from_static(b"hello")).unwrap();
+    pair.settle();
+    for class in Class::ALL {
+        let ids: Vec<_> = (0..100).map(|_| pair.initiator.mux.open(class).unwrap()).collect();
+        for &id in &ids {
+            for _ in 0..100 {
+                // Some find no room, which is what a burst is.
+                let _ = pair.initiator.mux.write(id, Bytes::from_static(b"a crumb"));
+            }
+            pair.initiator.mux.finish(id);
+        }
+        pair.settle();
+        for &id in &ids {
+            pair.responder.mux.finish(id);
+        }
+        pair.settle();
+    }
+    for end in [&pair.initiator, &pair.responder] {
+        assert_eq!(end.mux.stream_count(), 1);
+        let held = end.mux.memory_bytes();
+        assert!(held <= IDLE_BOUND, "{held} bytes");
+    }
+}
+
+#[test]
+fn a_crowd_of_small_frames_leaves_no_large_queue_behind() {
+    let mut greedy = Greedy::new();
+    let stream = greedy.open(Class::Now);
+    let frames: Vec<_> = (0..1_500).map_while(|_| greedy.data(stream, 1)).collect();
+    greedy.take(&frames);
+    assert!(greedy.mux.memory_bytes() > 50_000);
+    while let Some(event) = greedy.mux.poll_event() {
+        if let Event::Data { id, data } = event {
+            greedy.mux.consume(id, data.len());
+        }
+    }
+    assert!(greedy.mux.memory_bytes() <= IDLE_BOUND, "{}", greedy.mux.memory_bytes());
+}
+
+#[test]
+fn a_decoder_that_holds_nothing_gives_its_buffer_back() {
+    let mut decoder = RecordDecoder::new();
+    let record = [&record_header(16).unwrap()[..], &[0; 16]].concat();
+    decoder.buffer().extend_from_slice(&record);
+    decoder.buffer().extend_from_slice(&record[..1]);
+    assert!(decoder.memory_bytes() > MAX_RECORD_BYTES);
+    assert!(decoder.next_record().unwrap().is_some());
+    decoder.release_if_empty();
+    assert_eq!(decoder.buffered(), 1, "what has begun stays");
+
+    decoder.buffer().extend_from_slice(&record[1..]);
+    assert!(decoder.next_record().unwrap().is_some());
+    decoder.release_if_empty();
+    assert!(decoder.memory_bytes() < 256, "{}", decoder.memory_bytes());
+    decoder.buffer().extend_from_slice(&record);
+    assert!(decoder.next_record().unwrap().is_some(), "and goes on");
 }
