@@ -70,6 +70,7 @@ pub mod mux;
 mod patience;
 pub mod proto;
 pub mod record;
+mod text;
 
 pub use code::{CloseCode, reset_code};
 pub use frame::StreamId;
@@ -78,6 +79,7 @@ pub use message::{Envelope, MessageError, MessageReader};
 pub use mux::{ConnectionError, Event, Mux, Role};
 pub use patience::Patience;
 pub use record::{RecordDecoder, RecordError};
+pub use text::{MAX_TEXT_CHARS, printable};
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

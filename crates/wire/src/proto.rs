@@ -8,6 +8,8 @@ use std::fmt;
 
 use antiphon_types::{Bitrate, BlobId, BlobSize, BlockRange, RenditionError, Segment};
 
+use crate::text::printable;
+
 #[allow(missing_docs, clippy::all, unreachable_pub)]
 mod generated {
     include!("generated/antiphon.v1.rs");
@@ -134,10 +136,9 @@ impl Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The text comes from a stranger and ends in terminals and logs.
-        let text: String = self.message.chars().filter(|c| !c.is_control()).take(200).collect();
-        match (text.is_empty(), self.reason()) {
-            (true, reason) => f.write_str(reason.as_str_name()),
-            (false, _) => f.write_str(&text),
+        match self.message.as_str() {
+            "" => f.write_str(self.reason().as_str_name()),
+            text => f.write_str(&printable(text)),
         }
     }
 }
@@ -192,9 +193,9 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_never_carries_control_characters_to_a_terminal() {
+    fn f10_a_refusal_never_carries_control_characters_to_a_terminal() {
         let refused = Refused::new(refused::Reason::Busy, "come\x1b[2J back\nlater");
-        assert_eq!(refused.to_string(), "come[2J backlater");
+        assert_eq!(refused.to_string(), "come\u{fffd}[2J back\u{fffd}later");
         assert_eq!(Refused::new(refused::Reason::Busy, "").to_string(), "BUSY");
     }
 }

@@ -51,7 +51,8 @@ pub enum MessageError {
 /// Push what [`Event::Data`](crate::Event::Data) brings, then take envelopes
 /// until there is none. Lengths are checked before anything is kept for them,
 /// so that a reader that is drained after each push holds less than one
-/// message and what the push brought.
+/// message and what the push brought. What waits for its rest is copied, so that
+/// it keeps no records; what comes whole is not.
 #[derive(Debug)]
 pub struct MessageReader {
     chunks: Chunks,
@@ -162,13 +163,22 @@ impl MessageReader {
             return Err(error);
         }
         match self.read() {
-            Ok(None) => Ok(None),
+            Ok(None) => {
+                self.chunks.gather();
+                Ok(None)
+            }
             Ok(whole) => {
                 self.waited = Duration::ZERO;
                 Ok(whole)
             }
             Err(error) => Err(self.fail(error)),
         }
+    }
+
+    /// Memory held for a message that is not complete, in bytes: at most twice
+    /// the largest message, in whatever pieces it comes.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.chunks.memory_bytes()
     }
 
     /// Bytes that have come and were not taken.

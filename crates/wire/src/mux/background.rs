@@ -73,6 +73,7 @@ struct Round {
     estimate: u64,
     /// The shortest sample.
     shortest: Option<Duration>,
+    longest: Duration,
     /// Whether the window held anything back.
     held: bool,
 }
@@ -91,8 +92,8 @@ struct Round {
 /// Wei et al. 2006, with the aim of LEDBAT, RFC 6817). It does not depend on
 /// the size of a packet, so it finds 4 KiB and 4 MiB in as few round trips; and
 /// a burst of urgent data counts on both sides of the fraction, so that it
-/// moves nothing. Until the first round trip that is too long the window
-/// doubles. Twice a minute it shrinks to its least for two round trips, to see
+/// moves nothing. At first the window doubles, until the time that its data takes
+/// shows the end of that. Twice a minute it shrinks to its least for two round trips, to see
 /// the path without our queue (as BBR does; LEDBAT drifts without).
 #[derive(Debug)]
 pub(super) struct Background {
@@ -236,6 +237,7 @@ impl Background {
         self.round.estimate = self.round.estimate.max(window / micros(sample));
         let shortest = self.round.shortest.map_or(sample, |shortest| shortest.min(sample));
         self.round.shortest = Some(shortest);
+        self.round.longest = self.round.longest.max(sample);
         if self.arrived >= self.round.until {
             self.end_round(now, max_delay, base, shortest);
         }
@@ -248,10 +250,19 @@ impl Background {
             sample <= base.round_trip || expired && mark.in_flight <= self.least
         });
         if renewed {
+            if self.probe > 0 {
+                self.end_probe(now, sample);
+            }
             self.base = Some(Base { round_trip: sample, measured: now });
-            self.probe = 0;
         }
         self.base.map_or(sample, |base| base.round_trip)
+    }
+
+    fn end_probe(&mut self, now: Timestamp, round_trip: Duration) {
+        self.probe = 0;
+        self.base = Some(Base { round_trip, measured: now });
+        // All of the window at once would be the very queue it avoids.
+        self.window = (self.window / 2).max(self.least);
     }
 
     fn end_round(
@@ -266,21 +277,24 @@ impl Background {
         if self.probe > 0 {
             self.probe -= 1;
             if self.probe == 0 {
-                self.base = Some(Base { round_trip: shortest, measured: now });
+                self.end_probe(now, shortest);
             }
             return;
         }
         let aim = aim(base, max_delay);
         let too_long = shortest > base + aim;
-        self.slow_start &= shortest <= base + aim / 2;
         let doubled = self.window * 2;
+        // A burst arrives as slowly as the path lets it: with half a base
+        // between begin and end, twice as much is what the path holds.
+        let slow_start = self.slow_start && round.longest <= base + aim.max(base / 2);
+        let left_slow_start = std::mem::replace(&mut self.slow_start, slow_start) && !slow_start;
         // Half and double: one odd round trip decides little.
-        self.window = match (too_long, round.held) {
+        self.window = match (too_long || left_slow_start, round.held) {
             (false, false) => self.window,
-            (false, true) if self.slow_start => doubled,
+            (false, true) if slow_start => doubled,
             // It was used up, but for less than a frame, which must not count.
             (false, true) => {
-                let grown = self.window * micros(base + aim) / micros(shortest);
+                let grown = self.window.saturating_mul(micros(base + aim)) / micros(shortest);
                 grown.max(round.estimate).min(doubled)
             }
             (true, true) => round.estimate.clamp(self.window / 2, doubled),

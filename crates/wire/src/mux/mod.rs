@@ -96,8 +96,8 @@ pub enum Event {
     GoAway {
         /// Why.
         code: CloseCode,
-        /// Why, in the other side's words: at most 128 bytes, control
-        /// characters replaced.
+        /// Why, in the other side's words: made fit to be shown, see
+        /// [`printable`](crate::printable).
         reason: String,
     },
     /// A ping of the keep-alive, or of [`Mux::ping`], was answered.

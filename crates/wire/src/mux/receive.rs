@@ -9,6 +9,7 @@ use super::{ConnectionError, Event, Mux};
 use crate::code::{CloseCode, reset_code};
 use crate::frame::{Frame, INITIAL_STREAM_CREDIT_BYTES, MAX_CREDIT_BYTES, StreamId};
 use crate::record::MAX_PLAINTEXT_BYTES;
+use crate::text::printable;
 
 /// Payloads below this are copied: a slice would keep up to 64 KiB alive, and
 /// the credit of a few bytes does not pay for that.
@@ -88,8 +89,13 @@ impl Mux {
         if self.open_remote >= self.limits.max_remote_streams {
             return Err(ConnectionError::TooManyStreams(self.limits.max_remote_streams));
         }
+        // Every stream may end in a reset of ours, whoever is to blame.
+        if self.pending_resets >= self.limits.max_pending_resets {
+            return Err(ConnectionError::TooManyPendingResets);
+        }
         if self.draining || self.holds_too_many() {
-            return self.refuse(id);
+            self.refuse(id);
+            return Ok(());
         }
         self.open_remote += 1;
         self.streams.insert(id, Stream::new(class, Opener::Remote, &self.limits, self.now));
@@ -106,13 +112,9 @@ impl Mux {
     }
 
     /// Turns a stream away that this side never looked at.
-    fn refuse(&mut self, id: StreamId) -> Result<(), ConnectionError> {
-        if self.pending_resets >= self.limits.max_pending_resets {
-            return Err(ConnectionError::TooManyPendingResets);
-        }
+    fn refuse(&mut self, id: StreamId) {
         self.guard.expect_late(u64::from(INITIAL_STREAM_CREDIT_BYTES));
         self.queue_reset(id, reset_code::REFUSED);
-        Ok(())
     }
 
     fn receive_data(
@@ -218,10 +220,7 @@ impl Mux {
         // Once to drain, once to close; more is a flood.
         self.guard.empty_frame(self.now)?;
         self.draining = true;
-        let reason = String::from_utf8_lossy(reason)
-            .chars()
-            .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-            .collect();
+        let reason = printable(&String::from_utf8_lossy(reason));
         self.events.push_back(Event::GoAway { code, reason });
         if code == CloseCode::SHUTDOWN { Ok(()) } else { Err(ConnectionError::ClosedByPeer(code)) }
     }

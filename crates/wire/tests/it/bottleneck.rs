@@ -146,6 +146,18 @@ fn a_click_beside_a_copy_is_answered_as_if_alone() {
 }
 
 #[test]
+fn m8_no_click_beside_a_greedy_copy_waits_for_more_than_50_ms() {
+    let shape = shape(2_000, 50);
+    let mut alone = Listener::new(shape, &limits(), false);
+    alone.run(Timestamp::from_millis(40_000));
+    let mut busy = Listener::new(shape, &limits(), true);
+    busy.run(Timestamp::from_millis(40_000));
+    let worst = busy.clicks.iter().max().unwrap();
+    let waited = worst.saturating_sub(alone.median());
+    assert!(waited <= Duration::from_millis(50), "{waited:?}");
+}
+
+#[test]
 fn without_the_window_a_click_waits_behind_the_copy() {
     let limits = Limits { background_delay: None, ..limits() };
     let (slower, _) = beside_a_copy(shape(2_000, 50), &limits);

@@ -120,7 +120,17 @@ fn a_close_with_an_error_ends_both_sides() {
 }
 
 #[test]
-fn a_long_reason_is_cut_between_characters() {
+fn f10_the_reason_of_a_stranger_cannot_write_to_a_terminal() {
+    let mut pair = Pair::new(Limits::default());
+    let reason = Bytes::from_static(b"\x1b[2J\r\n\0\xff\xe2\x80\xaegone");
+    let go_away = Frame::GoAway { code: 0, reason };
+    pair.initiator.mux.handle_record(pair.now, record(&[go_away])).unwrap();
+    let Some(Event::GoAway { reason, .. }) = pair.initiator.mux.poll_event() else { panic!() };
+    assert_eq!(reason, "\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}gone");
+}
+
+#[test]
+fn f10_a_long_reason_is_cut_between_characters() {
     let mut pair = Pair::new(Limits::default());
     pair.initiator.mux.go_away(CloseCode::SHUTDOWN, &"ü".repeat(200));
     pair.initiator.mux.go_away(CloseCode::SHUTDOWN, &format!("a{}", "ü".repeat(200)));

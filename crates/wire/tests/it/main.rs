@@ -15,5 +15,6 @@ mod memory;
 mod message;
 mod pair;
 mod priority;
+mod proto;
 mod record;
 mod slow;

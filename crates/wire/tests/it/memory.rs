@@ -156,7 +156,7 @@ fn windows_do_not_grow_for_a_slow_reader() {
 }
 
 #[test]
-fn frames_of_any_size_that_nobody_consumes_stay_within_the_bound() {
+fn m8_frames_of_any_size_that_nobody_consumes_stay_within_the_bound() {
     for bytes in [1, 2, 40, 150, 1_000, 8_191, 8_192, 16_384, 17_408] {
         let mut greedy = Greedy::new();
         greedy.grow();
@@ -176,7 +176,7 @@ fn frames_of_any_size_that_nobody_consumes_stay_within_the_bound() {
 }
 
 #[test]
-fn slices_that_keep_whole_records_stay_within_the_bound() {
+fn m8_slices_that_keep_whole_records_stay_within_the_bound() {
     let mut greedy = Greedy::new();
     greedy.grow();
     greedy.let_owner_write();
@@ -201,7 +201,7 @@ fn slices_that_keep_whole_records_stay_within_the_bound() {
 }
 
 #[test]
-fn what_waits_to_be_sent_to_a_side_that_does_not_read_stays_within_the_bound() {
+fn m2_what_waits_to_be_sent_to_a_side_that_does_not_read_stays_within_the_bound() {
     let mut greedy = Greedy::new();
     greedy.let_owner_write();
     for count in 0..20_000_u32 {

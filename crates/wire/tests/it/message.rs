@@ -1,8 +1,8 @@
 //! Messages and blocks out of the bytes of a stream.
 
 use antiphon_wire::message::{
-    Envelope, MAX_BLOCK_DATA_BYTES, MAX_PROOF_BYTES, MessageError, MessageReader,
-    encode_block_header, encode_message,
+    Envelope, MAX_BLOCK_DATA_BYTES, MAX_MESSAGE_BYTES, MAX_PROOF_BYTES, MessageError,
+    MessageReader, encode_block_header, encode_message,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -121,7 +121,7 @@ fn a_stream_that_ends_within_a_message_is_noticed() {
 }
 
 #[test]
-fn a_length_is_refused_before_anything_is_kept_for_it() {
+fn f1_a_length_is_refused_before_anything_is_kept_for_it() {
     let refused = |bytes: &'static [u8]| {
         let mut reader = MessageReader::new(1_000);
         reader.push(Bytes::from_static(bytes));
@@ -143,7 +143,43 @@ fn a_length_is_refused_before_anything_is_kept_for_it() {
 }
 
 #[test]
-fn a_proof_that_leaves_no_data_or_too_much_is_refused() {
+fn m6_a_message_in_endless_crumbs_costs_little_more_than_its_bytes() {
+    let mut reader = MessageReader::default();
+    let mut header = vec![0];
+    header.extend((MAX_MESSAGE_BYTES as u32).to_be_bytes());
+    reader.push(header.into());
+    for _ in 1..MAX_MESSAGE_BYTES {
+        reader.push(Bytes::from_static(b"x"));
+        assert_eq!(reader.next(), Ok(None));
+        assert!(reader.memory_bytes() <= 2 * MAX_MESSAGE_BYTES + 1_024);
+    }
+    reader.push(Bytes::from_static(b"x"));
+    let Ok(Some(Envelope::Message(message))) = reader.next() else { panic!() };
+    assert_eq!(message.len(), MAX_MESSAGE_BYTES);
+    assert!(reader.memory_bytes() < 1_024, "and lets it go");
+}
+
+#[test]
+fn m6_a_message_that_waits_keeps_no_record() {
+    let plaintext = Bytes::from(vec![0; 60_000]);
+    let mut reader = MessageReader::default();
+    reader.push(Bytes::from_static(&[0, 0, 0, 0xff, 0]));
+    reader.push(plaintext.slice(..10_000));
+    assert_eq!(reader.next(), Ok(None));
+    assert!(plaintext.is_unique(), "nothing but this test holds it");
+}
+
+#[test]
+fn f9_no_kind_of_message_is_compressed() {
+    for kind in 2..=u8::MAX {
+        let mut reader = MessageReader::default();
+        reader.push(Bytes::copy_from_slice(&[kind, 0, 0, 0, 1, 0]));
+        assert_eq!(reader.next(), Err(MessageError::Kind(kind)));
+    }
+}
+
+#[test]
+fn f6_a_proof_that_leaves_no_data_or_too_much_is_refused() {
     for (proof, length) in [(1u16, 7u32), (0xffff, 7), (2_049, 2_100), (0, 16_391)] {
         let mut bytes = vec![1];
         bytes.extend(length.to_be_bytes());

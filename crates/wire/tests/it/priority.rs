@@ -57,7 +57,7 @@ fn data_order(mux: &mut Mux, records: usize) -> Vec<(StreamId, usize)> {
 }
 
 #[test]
-fn what_plays_now_overtakes_megabytes_of_an_offline_copy() {
+fn m8_what_plays_now_overtakes_megabytes_of_an_offline_copy() {
     let mut mux = sender(roomy());
     for _ in 0..4 {
         bulk(&mut mux, Class::Offline, 4 * MIB);
@@ -137,7 +137,7 @@ fn a_promoted_stream_is_promoted_at_both_ends() {
 }
 
 #[test]
-fn a_slow_reader_of_a_copy_leaves_credit_for_what_plays_now() {
+fn m8_a_slow_reader_of_a_copy_leaves_credit_for_what_plays_now() {
     let mut pair = Pair::new(roomy());
     pair.responder.consumes = false;
     let copies: Vec<_> = (0..8).map(|_| pair.initiator.mux.open(Class::Offline).unwrap()).collect();

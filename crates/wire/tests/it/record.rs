@@ -56,7 +56,7 @@ fn byte_by_byte_gives_the_same_records() {
 }
 
 #[test]
-fn a_record_too_short_for_a_tag_is_refused_at_once() {
+fn f6_a_record_too_short_for_a_tag_is_refused_at_once() {
     for length in [0, 1, 15] {
         let mut decoder = RecordDecoder::new();
         decoder.push(&[0]);
@@ -69,7 +69,7 @@ fn a_record_too_short_for_a_tag_is_refused_at_once() {
 }
 
 #[test]
-fn only_lengths_of_records_are_encoded() {
+fn f6_only_lengths_of_records_are_encoded() {
     assert_eq!(record_header(MIN_RECORD_BYTES), Ok([0, 16]));
     assert_eq!(record_header(MAX_RECORD_BYTES), Ok([0xff, 0xff]));
     for length in [0, 15, 65_536, usize::MAX] {
@@ -78,7 +78,7 @@ fn only_lengths_of_records_are_encoded() {
 }
 
 #[test]
-fn the_largest_record_that_never_comes_holds_one_buffer() {
+fn f1_the_largest_record_that_never_comes_holds_one_buffer() {
     let mut decoder = RecordDecoder::new();
     decoder.push(&[0xff, 0xff]);
     for _ in 0..65_534 {
