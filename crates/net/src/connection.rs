@@ -421,7 +421,7 @@ impl Connection {
             Link::Quic(link) => {
                 let (sender, receiver) = link.open(class).map_err(|error| refused(&error))?;
                 drop(state);
-                return Ok(Stream::of_quic(self.clone(), class, sender, receiver));
+                return Ok(Stream::of_quic(self.clone(), class, true, (sender, receiver)));
             }
         };
         state.streams.insert(id, StreamState::default());
@@ -440,7 +440,7 @@ impl Connection {
         Ok(match incoming {
             Incoming::Mux(id, class) => Stream::of_mux(self.clone(), id, class, false),
             Incoming::Quic(class, sender, receiver) => {
-                Stream::of_quic(self.clone(), class, sender, receiver)
+                Stream::of_quic(self.clone(), class, false, (sender, receiver))
             }
         })
     }

@@ -70,6 +70,8 @@ pub struct StreamReceiver {
     connection: Connection,
     io: ReceiverIo,
     reader: MessageReader,
+    /// Whether the other side opened the stream.
+    is_request: bool,
     first_block_byte: Option<Instant>,
 }
 
@@ -131,22 +133,33 @@ impl Stream {
             finished: AtomicBool::new(false),
         });
         let sender = SenderIo::Mux { handle: Arc::clone(&handle), writable };
-        Self::new(connection, class, sender, ReceiverIo::Mux { handle, readable })
+        Self::new(connection, class, opened, sender, ReceiverIo::Mux { handle, readable })
     }
 
     pub(crate) fn of_quic(
         connection: Connection,
         class: Class,
-        sender: QuicSender,
-        receiver: QuicReceiver,
+        opened: bool,
+        (sender, receiver): (QuicSender, QuicReceiver),
     ) -> Self {
-        Self::new(connection, class, SenderIo::Quic(sender), ReceiverIo::Quic(receiver))
+        Self::new(connection, class, opened, SenderIo::Quic(sender), ReceiverIo::Quic(receiver))
     }
 
-    fn new(connection: Connection, class: Class, sender: SenderIo, receiver: ReceiverIo) -> Self {
-        let reader = MessageReader::default();
+    fn new(
+        connection: Connection,
+        class: Class,
+        opened: bool,
+        sender: SenderIo,
+        receiver: ReceiverIo,
+    ) -> Self {
         let sender = StreamSender { connection: connection.clone(), io: sender };
-        let receiver = StreamReceiver { connection, io: receiver, reader, first_block_byte: None };
+        let receiver = StreamReceiver {
+            connection,
+            io: receiver,
+            reader: MessageReader::default(),
+            is_request: !opened,
+            first_block_byte: None,
+        };
         Self { class, sender, receiver }
     }
 
@@ -222,7 +235,18 @@ impl StreamReceiver {
                 Ok(None) => {}
                 Err(error) => return Err(malformed(error)),
             }
-            match self.feed().await? {
+            let fed = match self.deadline() {
+                None => self.feed().await?,
+                Some(deadline) => tokio::select! {
+                    fed = self.feed() => fed?,
+                    () = tokio::time::sleep_until(deadline) => {
+                        let now = self.connection.shared.clock.now();
+                        self.reader.handle_timeout(now).map_err(malformed)?;
+                        continue;
+                    }
+                },
+            };
+            match fed {
                 true => self.note_block_byte(),
                 false => {
                     self.reader.finish().map_err(malformed)?;
@@ -253,6 +277,18 @@ impl StreamReceiver {
         self.first_block_byte
     }
 
+    /// When a request that has begun must be complete. Answers have no such
+    /// time here: whoever asked has deadlines of her own, and what is less
+    /// urgent may be held up for long by what is more so.
+    fn deadline(&mut self) -> Option<Instant> {
+        if !self.is_request {
+            return None;
+        }
+        let clock = self.connection.shared.clock;
+        self.reader.wait(clock.now());
+        self.reader.poll_timeout().and_then(|at| clock.instant(at))
+    }
+
     fn note_block_byte(&mut self) {
         if self.first_block_byte.is_none() && self.reader.block_bytes_begun() {
             self.first_block_byte = Some(Instant::now());
@@ -264,7 +300,8 @@ impl StreamReceiver {
         loop {
             let readable = match &mut self.io {
                 ReceiverIo::Quic(receiver) => {
-                    let fed = receiver.feed(&mut self.reader).await;
+                    let clock = self.connection.shared.clock;
+                    let fed = receiver.feed(&mut self.reader, &clock).await;
                     return fed.map_err(|error| read_error(&self.connection, error));
                 }
                 ReceiverIo::Mux { handle, readable } => match take(handle, &mut self.reader)? {
@@ -304,7 +341,7 @@ fn take(handle: &Handle, reader: &mut MessageReader) -> Result<Taken, StreamErro
         let mut bytes = 0;
         for chunk in stream.inbox.drain(..) {
             bytes += chunk.len();
-            reader.push(chunk);
+            reader.handle_data(shared.clock.now(), chunk);
         }
         if let Some(mux) = state.mux() {
             mux.consume(handle.id, bytes);
@@ -466,4 +503,35 @@ fn reset(code: quinn::VarInt) -> StreamError {
 fn lost(connection: &Connection, error: &quinn::ConnectionError) -> StreamError {
     let reason = connection.shared.lock().closed();
     reason.unwrap_or_else(|| Closed::Broken(error.to_string())).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_handshake::identity::NodeSecret;
+
+    use super::*;
+    use crate::{Acceptor, AcceptorLimits, Dial, Transport};
+
+    /// F2: a request that has begun and does not come to its end is given up.
+    #[tokio::test(start_paused = true)]
+    async fn f2_a_request_in_crumbs_is_not_waited_for() {
+        let secret = NodeSecret::from_bytes(&[1; 32]);
+        let node = secret.node_id();
+        let limits = AcceptorLimits::default();
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut acceptor = Acceptor::bind(address, secret.clone(), node, limits).await.unwrap();
+        for transport in [Transport::Tcp, Transport::Quic] {
+            let addresses = vec![acceptor.local_address().to_string()];
+            let dial = Dial { addresses, node, service: node, secret: secret.clone(), transport };
+            let client = Connection::dial(dial);
+            let mut opened = client.open(Class::Now).unwrap();
+            // An envelope of 100 bytes, of which two come.
+            let crumbs = Bytes::from_static(&[0, 0, 0, 0, 100, b'a', b'b']);
+            opened.sender.write(crumbs).await.unwrap();
+            let server = acceptor.accept().await;
+            let given_up = server.accept().await.unwrap().receive().await.unwrap_err();
+            assert!(matches!(given_up, StreamError::Malformed(_)), "{transport}: {given_up}");
+            assert!(server.is_open(), "only the stream is given up");
+        }
+    }
 }

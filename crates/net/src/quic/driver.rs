@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_types::Class;
-use antiphon_wire::{CloseCode, reset_code};
+use antiphon_wire::{CloseCode, printable, reset_code};
 use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
 use tokio::task::JoinSet;
 
@@ -129,10 +129,8 @@ fn ended(shared: &Shared, error: ConnectionError) -> Closed {
     match error {
         ConnectionError::TimedOut => Closed::Idle,
         ConnectionError::ApplicationClosed(close) => {
-            let said = String::from_utf8_lossy(&close.reason).chars().take(128).collect::<String>();
-            Closed::ByPeer(
-                shared.lock().farewell.clone().unwrap_or(said.escape_debug().to_string()),
-            )
+            let said = printable(&String::from_utf8_lossy(&close.reason));
+            Closed::ByPeer(shared.lock().farewell.clone().unwrap_or(said))
         }
         ConnectionError::LocallyClosed => Closed::ByUs("closed".to_owned()),
         ConnectionError::TransportError(_) | ConnectionError::VersionMismatch => {

@@ -5,9 +5,11 @@ use std::task::{Context, Waker};
 
 use antiphon_types::Class;
 use antiphon_wire::message::MessageReader;
-use antiphon_wire::{CloseCode, reset_code};
+use antiphon_wire::{CloseCode, printable, reset_code};
 use bytes::{BufMut, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
+
+use crate::Clock;
 
 /// Longest reason of a go-away, as on TCP.
 const MAX_REASON_BYTES: usize = antiphon_wire::frame::MAX_REASON_BYTES;
@@ -103,11 +105,16 @@ impl QuicReceiver {
 
     /// Waits for more and moves it to `reader`; false at the end. Safe to drop
     /// while it waits: nothing is lost.
-    pub(crate) async fn feed(&mut self, reader: &mut MessageReader) -> Result<bool, ReadError> {
+    pub(crate) async fn feed(
+        &mut self,
+        reader: &mut MessageReader,
+        clock: &Clock,
+    ) -> Result<bool, ReadError> {
         let mut pieces = [const { Bytes::new() }; PIECES];
         match self.stream.read_chunks(&mut pieces).await? {
             Some(count) => {
-                pieces.into_iter().take(count).for_each(|piece| reader.push(piece));
+                let now = clock.now();
+                pieces.into_iter().take(count).for_each(|piece| reader.handle_data(now, piece));
                 Ok(true)
             }
             None => Ok(false),
@@ -135,6 +142,5 @@ pub(super) fn notice(code: CloseCode, reason: &str) -> Bytes {
 /// The reason of a go-away, fit to be printed.
 pub(super) fn reason_of(notice: &[u8]) -> Option<String> {
     let reason = notice.get(4..)?;
-    let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    Some(String::from_utf8_lossy(reason).chars().map(printable).collect())
+    Some(printable(&String::from_utf8_lossy(reason)))
 }

@@ -157,7 +157,8 @@ impl Driver<'_> {
             if dispatch(&mut state) {
                 self.shared.news.notify_waiters();
             }
-            (state.mux().and_then(|mux| mux.poll_timeout()), state.closing.clone())
+            let of_mux = state.mux().and_then(|mux| mux.poll_timeout());
+            (of_mux.into_iter().chain(self.records.poll_timeout()).min(), state.closing.clone())
         };
         if let (true, Some(reason)) = (self.out.is_empty(), closing) {
             return ControlFlow::Break(Closed::ByUs(reason));
@@ -217,9 +218,7 @@ impl Driver<'_> {
         if self.out.is_empty() {
             self.out = BytesMut::new();
         }
-        if self.records.buffered() == 0 {
-            self.records = RecordDecoder::default();
-        }
+        self.records.release_if_empty();
     }
 
     /// Moves the alarm, unless it goes off early enough: the deadline moves
@@ -234,6 +233,9 @@ impl Driver<'_> {
 
     fn handle_timeout(&mut self) -> ControlFlow<Closed> {
         let now = self.shared.clock.now();
+        if let Err(error) = self.records.handle_timeout(now) {
+            return ControlFlow::Break(Closed::Protocol(error.to_string()));
+        }
         let mut state = self.shared.lock();
         let Some(mux) = state.mux() else { return ControlFlow::Continue(()) };
         mux.handle_timeout(now);
@@ -280,7 +282,7 @@ impl Driver<'_> {
                     None => Closed::Broken("it ended".to_owned()),
                 });
             }
-            Ok(_) => {}
+            Ok(_) => self.records.handle_read(self.shared.clock.now()),
             Err(error) => return ControlFlow::Break(Closed::Broken(error.to_string())),
         }
         loop {

@@ -71,7 +71,7 @@ fn prologue(selector: u8, service: &NodeId) -> Vec<u8> {
 }
 
 fn params() -> Params {
-    Params { pattern: Pattern::IK, hash: Hash::Blake2s }
+    Params::new(Pattern::IK, Hash::Blake2s)
 }
 
 /// Greets `node` as a member of `service`.
