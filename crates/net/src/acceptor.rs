@@ -9,7 +9,7 @@ use std::time::Duration;
 use antiphon_handshake::door::DoorCounters;
 use antiphon_handshake::identity::NodeSecret;
 use antiphon_types::NodeId;
-use quinn::{Endpoint, Incoming, TokioRuntime};
+use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -49,16 +49,17 @@ impl Acceptor {
     ) -> io::Result<Self> {
         let (listener, socket) = bind_both(address).await?;
         let local_address = listener.local_addr()?;
+        let quic = quic::config::server(&secret)?;
         let endpoint = Endpoint::new(
             quic::config::endpoint(),
-            Some(quic::config::server(&secret)?),
+            Some(quic.clone()),
             socket,
             Arc::new(TokioRuntime),
         )?;
         let (sender, ready) = mpsc::channel(QUEUED_CONNECTIONS);
         let door = Arc::new(Door::new(limits));
         let host = Host::new(&secret, service);
-        let porter = Arc::new(Porter { host, door: Arc::clone(&door), ready: sender });
+        let porter = Arc::new(Porter { host, quic, door: Arc::clone(&door), ready: sender });
         let mut listening = JoinSet::new();
         listening.spawn(Arc::clone(&porter).listen_tcp(listener));
         listening.spawn(porter.listen_quic(endpoint));
@@ -97,6 +98,7 @@ impl fmt::Debug for Acceptor {
 /// What the tasks of an acceptor share.
 struct Porter {
     host: Host,
+    quic: ServerConfig,
     door: Arc<Door>,
     ready: mpsc::Sender<Connection>,
 }
@@ -158,19 +160,15 @@ impl Porter {
 
     async fn greet_quic(self: Arc<Self>, incoming: Incoming, endpoint: Endpoint, place: Place) {
         let from = incoming.remote_address();
-        let connecting = match incoming.accept() {
-            Ok(connecting) => connecting,
-            Err(error) => return tracing::debug!(%from, "no handshake: {error}"),
-        };
-        let connection = match tokio::time::timeout(self.door.patience(), connecting).await {
-            Ok(Ok(connection)) => connection,
+        let accepting = QuicLink::accept(incoming, endpoint, self.quic.clone());
+        let link = match tokio::time::timeout(self.door.patience(), accepting).await {
+            Ok(Ok(link)) => link,
             Ok(Err(error)) => return tracing::debug!(%from, "no handshake: {error}"),
             Err(_) => return tracing::debug!(%from, "no handshake in time"),
         };
-        let Some(remote) = quic::node_of(&connection) else {
+        let Some(remote) = link.node() else {
             return tracing::debug!(%from, "no handshake: it showed no key");
         };
-        let link = QuicLink::accepted(connection, endpoint);
         self.hand_out(Connection::accepted_quic(link, remote, place)).await;
     }
 

@@ -12,6 +12,7 @@ use rustls::client::AlwaysResolvesClientRawPublicKeys;
 use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::version::TLS13;
 
+use super::courtesy::{Courteous, Urgent};
 use super::identity::{AnyNode, ExpectNode, certified_key, provider};
 
 /// Name and major version of the protocol above QUIC.
@@ -46,7 +47,8 @@ const MAX_INCOMING: usize = 1024;
 const INCOMING_BUFFER_BYTES: u64 = 16 * 1024;
 const INCOMING_BUFFERS_BYTES: u64 = 4 * 1024 * 1024;
 
-fn transport() -> Arc<TransportConfig> {
+/// The limits of one connection; `urgent` is its own.
+pub(super) fn transport(urgent: Urgent) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
@@ -56,13 +58,18 @@ fn transport() -> Arc<TransportConfig> {
         .send_window(SEND_WINDOW_BYTES)
         .crypto_buffer_size(CRYPTO_BUFFER_BYTES)
         .datagram_receive_buffer_size(None)
+        .congestion_controller_factory(Arc::new(Courteous { urgent }))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()));
     Arc::new(config)
 }
 
 /// For an endpoint that greets `node` as `secret`.
-pub(super) fn client(secret: &NodeSecret, node: NodeId) -> io::Result<ClientConfig> {
+pub(super) fn client(
+    secret: &NodeSecret,
+    node: NodeId,
+    urgent: Urgent,
+) -> io::Result<ClientConfig> {
     let provider = provider();
     let algorithms = provider.signature_verification_algorithms;
     let mut tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -79,7 +86,7 @@ pub(super) fn client(secret: &NodeSecret, node: NodeId) -> io::Result<ClientConf
     tls.resumption = rustls::client::Resumption::disabled();
     let tls = QuicClientConfig::try_from(tls).map_err(io::Error::other)?;
     let mut config = ClientConfig::new(Arc::new(tls));
-    config.transport_config(transport());
+    config.transport_config(transport(urgent));
     Ok(config)
 }
 
@@ -100,7 +107,7 @@ pub(crate) fn server(secret: &NodeSecret) -> io::Result<ServerConfig> {
     let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
     let mut config = ServerConfig::with_crypto(Arc::new(tls));
     config
-        .transport_config(transport())
+        .transport_config(transport(Urgent::default()))
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(INCOMING_BUFFER_BYTES)
         .incoming_buffer_size_total(INCOMING_BUFFERS_BYTES);

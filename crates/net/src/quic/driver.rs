@@ -9,7 +9,7 @@ use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
 use tokio::task::JoinSet;
 
 use super::link::QuicLink;
-use super::stream::{MAX_NOTICE_BYTES, QuicReceiver, QuicSender, read_class, reason_of};
+use super::stream::{MAX_NOTICE_BYTES, read_class, reason_of};
 use crate::connection::{Closed, Incoming, Link, Phase, Shared};
 
 /// How long the other side may take to say the class of a stream.
@@ -66,12 +66,12 @@ async fn drive(shared: &Shared, link: &QuicLink) -> Closed {
             stream = connection.accept_bi() => match stream {
                 // The first one is the session's: nothing may overtake it.
                 Ok((sender, receiver)) if std::mem::take(&mut first) => {
-                    take(shared, name(sender, receiver).await);
+                    take(shared, link, name(sender, receiver).await);
                 }
                 Ok((sender, receiver)) => drop(naming.spawn(name(sender, receiver))),
                 Err(error) => return ended(shared, error),
             },
-            Some(Ok(named)) = naming.join_next() => take(shared, named),
+            Some(Ok(named)) = naming.join_next() => take(shared, link, named),
             notice = connection.accept_uni() => match notice {
                 Ok(stream) => hear_farewell(shared, stream).await,
                 Err(error) => return ended(shared, error),
@@ -94,13 +94,13 @@ async fn name(sender: SendStream, mut receiver: RecvStream) -> Named {
 }
 
 /// Hands a stream to whoever accepts the next.
-fn take(shared: &Shared, (class, mut sender, mut receiver): Named) {
+fn take(shared: &Shared, link: &QuicLink, (class, mut sender, mut receiver): Named) {
     let Some(class) = class else {
         let code = VarInt::from_u32(reset_code::BAD_MESSAGE);
         let _ = (sender.reset(code), receiver.stop(code));
         return;
     };
-    let (sender, receiver) = (QuicSender::answering(sender, class), QuicReceiver::new(receiver));
+    let (sender, receiver) = link.answering(class, (sender, receiver));
     shared.lock().incoming.push_back(Incoming::Quic(class, sender, receiver));
     shared.news.notify_waiters();
 }

@@ -61,7 +61,7 @@ pub(super) fn certified_key(secret: &NodeSecret) -> Result<Arc<CertifiedKey>, Er
 }
 
 /// The node that a connection has proven to be at its other end.
-pub(crate) fn node_of(connection: &quinn::Connection) -> Option<NodeId> {
+pub(super) fn node_of(connection: &quinn::Connection) -> Option<NodeId> {
     let identity = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     node_of_key(identity.first()?)
 }

@@ -3,16 +3,19 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use antiphon_handshake::identity::NodeSecret;
 use antiphon_types::{Class, NodeId};
 use antiphon_wire::CloseCode;
-use quinn::{ConnectionError, Endpoint, VarInt};
+use quinn::{ConnectionError, Endpoint, Incoming, RecvStream, SendStream, ServerConfig, VarInt};
 
+use super::config;
+use super::courtesy::Urgent;
+use super::identity::node_of;
 use super::stream::{QuicReceiver, QuicSender, notice};
-use super::{config, node_of};
 
 /// The name that rustls wants and nobody sees.
 const SERVER_NAME: &str = "antiphon";
@@ -22,6 +25,7 @@ const SERVER_NAME: &str = "antiphon";
 pub(crate) struct QuicLink {
     pub(crate) connection: quinn::Connection,
     endpoint: Endpoint,
+    urgent: Urgent,
     /// Whether the socket is this connection's alone.
     own_socket: bool,
 }
@@ -42,19 +46,41 @@ pub(crate) async fn connect(
     node: NodeId,
 ) -> io::Result<QuicLink> {
     let endpoint = Endpoint::client(any_address_like(address))?;
-    let config = config::client(secret, node)?;
+    let urgent = Urgent::default();
+    let config = config::client(secret, node, urgent.clone())?;
     let connecting = endpoint.connect_with(config, address, SERVER_NAME);
     let connection = connecting.map_err(io::Error::other)?.await.map_err(io::Error::from)?;
     if node_of(&connection) != Some(node) {
         return Err(io::Error::other("another node answered"));
     }
-    Ok(QuicLink { connection, endpoint, own_socket: true })
+    Ok(QuicLink { connection, endpoint, urgent, own_socket: true })
 }
 
 impl QuicLink {
-    /// A connection that came in at a listening endpoint.
-    pub(crate) fn accepted(connection: quinn::Connection, endpoint: Endpoint) -> Self {
-        Self { connection, endpoint, own_socket: false }
+    /// Answers whoever called at a listening endpoint.
+    pub(crate) async fn accept(
+        incoming: Incoming,
+        endpoint: Endpoint,
+        mut config: ServerConfig,
+    ) -> Result<Self, ConnectionError> {
+        let urgent = Urgent::default();
+        config.transport_config(config::transport(urgent.clone()));
+        let connection = incoming.accept_with(Arc::new(config))?.await?;
+        Ok(Self { connection, endpoint, urgent, own_socket: false })
+    }
+
+    /// Who is at the other end.
+    pub(crate) fn node(&self) -> Option<NodeId> {
+        node_of(&self.connection)
+    }
+
+    /// The two halves of a stream, ours to answer on.
+    pub(super) fn answering(
+        &self,
+        class: Class,
+        (sender, receiver): (SendStream, RecvStream),
+    ) -> (QuicSender, QuicReceiver) {
+        (QuicSender::answering(sender, class, &self.urgent), QuicReceiver::new(receiver))
     }
 
     pub(crate) fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
@@ -78,7 +104,7 @@ impl QuicLink {
         match opening.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(opened) => {
                 let (sender, receiver) = opened?;
-                Ok((QuicSender::opened(sender, class), QuicReceiver::new(receiver)))
+                Ok((QuicSender::opened(sender, class, &self.urgent), QuicReceiver::new(receiver)))
             }
             Poll::Pending => Err(OpenError::TooMany),
         }

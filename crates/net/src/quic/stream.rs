@@ -9,6 +9,7 @@ use antiphon_wire::{CloseCode, printable, reset_code};
 use bytes::{BufMut, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 
+use super::courtesy::Urgent;
 use crate::Clock;
 
 /// Longest reason of a go-away, as on TCP.
@@ -28,6 +29,8 @@ pub(crate) type Delivery = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Debug)]
 pub(crate) struct QuicSender {
     stream: SendStream,
+    /// Where urgent bytes are counted, if these are.
+    urgent: Option<Urgent>,
     /// The class, until it has left: the first byte of a stream that we opened.
     header: Option<Bytes>,
     finished: bool,
@@ -35,8 +38,8 @@ pub(crate) struct QuicSender {
 
 impl QuicSender {
     /// Of a stream that this side opened.
-    pub(super) fn opened(stream: SendStream, class: Class) -> Self {
-        let mut sender = Self::answering(stream, class);
+    pub(super) fn opened(stream: SendStream, class: Class, urgent: &Urgent) -> Self {
+        let mut sender = Self::answering(stream, class, urgent);
         sender.header = Some(Bytes::copy_from_slice(&[class.index()]));
         // Alone, so that the other side may hear of the stream before anything
         // is asked on it. There is nearly always room for a byte.
@@ -45,10 +48,11 @@ impl QuicSender {
     }
 
     /// Of a stream that the other side opened.
-    pub(super) fn answering(stream: SendStream, class: Class) -> Self {
+    pub(super) fn answering(stream: SendStream, class: Class, urgent: &Urgent) -> Self {
         // Fails only on a stream that is gone, which the first write will tell.
         let _ = stream.set_priority(-i32::from(class.index()));
-        Self { stream, header: None, finished: false }
+        let urgent = (class <= Class::Now).then(|| urgent.clone());
+        Self { stream, urgent, header: None, finished: false }
     }
 
     /// Sends all of it, waiting for room. It must not be dropped half-way but
@@ -56,6 +60,9 @@ impl QuicSender {
     pub(crate) async fn write(&mut self, data: Bytes) -> Result<(), WriteError> {
         if let Some(header) = self.header.take() {
             self.stream.write_chunk(header).await?;
+        }
+        if let Some(urgent) = &self.urgent {
+            urgent.wrote(data.len() as u64);
         }
         if data.is_empty() { Ok(()) } else { self.stream.write_chunk(data).await }
     }
