@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use crate::failure::Result;
 
 #[cfg(target_os = "linux")]
-mod args;
+pub mod args;
 #[cfg(target_os = "linux")]
 mod capture;
 #[cfg(target_os = "linux")]
@@ -18,6 +18,8 @@ mod forward;
 pub mod link;
 #[cfg(target_os = "linux")]
 mod namespace;
+#[cfg(target_os = "linux")]
+pub mod priority;
 pub mod probe;
 #[cfg(target_os = "linux")]
 mod run;
@@ -36,6 +38,10 @@ pub enum Lab {
     /// command ends, A's is ended, and the exit status is B's. Linux, root.
     #[cfg(target_os = "linux")]
     Link(Box<args::LinkArgs>),
+    /// Time requests for what plays now, alone and beside an offline copy that
+    /// fills the link. Linux, root.
+    #[cfg(target_os = "linux")]
+    Priority(Box<priority::PriorityArgs>),
     /// Measure a link: one side serves, the other measures.
     #[command(subcommand)]
     Probe(probe::Probe),
@@ -50,6 +56,8 @@ pub fn run(lab: &Lab) -> Result<ExitCode> {
     match lab {
         #[cfg(target_os = "linux")]
         Lab::Link(args) => run::run(args),
+        #[cfg(target_os = "linux")]
+        Lab::Priority(args) => priority::run(args).map(|()| ExitCode::SUCCESS),
         Lab::Probe(probe) => probe::run(probe).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -1,4 +1,4 @@
-//! The command line of `cargo xtask lab link`.
+//! The command lines of `cargo xtask lab`: how a link is to behave.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +16,16 @@ pub struct LinkArgs {
     /// What side B runs, as a shell line.
     #[arg(long, value_name = "COMMAND")]
     pub(super) b: String,
+    #[command(flatten)]
+    pub(super) link: Shaped,
+    /// Do not say at the end what passed.
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+/// How a link is to behave, both ways and each way.
+#[derive(Debug, clap::Args)]
+pub struct Shaped {
     /// What the link carries each way, in bits of IP packets: 10mbit, 500kbit, unlimited.
     #[arg(long, default_value = "unlimited")]
     rate: Rate,
@@ -40,16 +50,13 @@ pub struct LinkArgs {
     /// Write every packet that comes out to this file, for `tcpdump -r`.
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
-    /// Do not say at the end what passed.
-    #[arg(long)]
-    pub(super) quiet: bool,
     #[command(flatten)]
     a_to_b: AToB,
     #[command(flatten)]
     b_to_a: BToA,
 }
 
-impl LinkArgs {
+impl Shaped {
     /// The link that is asked for.
     pub(super) fn options(&self) -> Options {
         let both = Shape {
@@ -126,7 +133,7 @@ mod tests {
     fn what_is_said_for_one_direction_goes_before_what_is_said_for_both() {
         let line = "link --a true --b true --rate 10mbit --delay 25ms --b-to-a-rate 1mbit \
                     --a-to-b-loss 5% --a-to-b-queue 64kb";
-        let options = Line::parse_from(line.split_whitespace()).args.options();
+        let options = Line::parse_from(line.split_whitespace()).args.link.options();
         assert_eq!(options.a_to_b.rate, Rate::bits_per_second(10_000_000));
         assert_eq!(options.b_to_a.rate, Rate::bits_per_second(1_000_000));
         assert_eq!(options.a_to_b.delay, Duration::from_millis(25));

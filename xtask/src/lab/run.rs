@@ -26,7 +26,7 @@ pub(super) fn run(args: &LinkArgs) -> Result<ExitCode> {
     watched.thread_block().context(|| "block signals".to_owned())?;
     let signals = SignalFd::new(&watched).context(|| "watch signals".to_owned())?;
 
-    let link = Link::new(&args.options())?;
+    let link = Link::new(&args.link.options())?;
     let mut a = link.spawn(Side::A, shell(&args.a).stdin(Stdio::null()))?;
     let mut b = link.spawn(Side::B, &mut shell(&args.b))?;
     let code = wait(&signals, &mut a, &mut b)?;
