@@ -3,6 +3,7 @@
 //! Where it is absent, those tests are skipped and say so; under `CI=true`
 //! they fail instead, so that a green run has left nothing out.
 
+use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
 /// Something that is not part of every machine.
@@ -16,11 +17,14 @@ pub enum Tool {
     Tcpdump,
     /// Network namespaces and TUN devices: see [`crate::lab`].
     Link,
+    /// Runs the client of `docs/python`: see [`python`].
+    Python,
 }
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Ffmpeg, Self::Ogg123, Self::Tcpdump, Self::Link];
+    pub const ALL: [Self; 5] =
+        [Self::Ffmpeg, Self::Ogg123, Self::Tcpdump, Self::Link, Self::Python];
 
     /// What it is called.
     #[must_use]
@@ -30,6 +34,7 @@ impl Tool {
             Self::Ogg123 => "ogg123",
             Self::Tcpdump => "tcpdump",
             Self::Link => "lab link",
+            Self::Python => "python",
         }
     }
 
@@ -40,6 +45,7 @@ impl Tool {
             Self::Ffmpeg | Self::Ogg123 => "other decoders hear in an export what we hear",
             Self::Tcpdump => "a capture of the traffic shows nothing in the clear",
             Self::Link => "sessions, first sound and recovery over a slow or failing link",
+            Self::Python => "a client written from docs/protocol.md alone logs in and plays",
         }
     }
 
@@ -51,6 +57,7 @@ impl Tool {
             Self::Ogg123 => (&["--version"], "vorbis-tools"),
             Self::Tcpdump => (&["--version"], "tcpdump"),
             Self::Link => return link_absent(),
+            Self::Python => return python_absent(),
         };
         let mut command = Command::new(self.name());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -70,6 +77,27 @@ impl Tool {
         eprintln!("skipped, for want of {}: {reason}", self.name());
         false
     }
+}
+
+/// The interpreter for `docs/python`: the one that the environment variable
+/// `ANTIPHON_PYTHON` names, else `python3`.
+#[must_use]
+pub fn python() -> OsString {
+    std::env::var_os("ANTIPHON_PYTHON").unwrap_or_else(|| "python3".into())
+}
+
+fn python_absent() -> Option<String> {
+    let mut probe = Command::new(python());
+    probe.args(["-c", "import blake3, cryptography, grpc_tools, noise"]);
+    let output = probe.stdin(Stdio::null()).output();
+    let runs = output.is_ok_and(|output| output.status.success());
+    (!runs).then(|| {
+        format!(
+            "{} does not have what docs/python/requirements.txt lists; \
+             docs/python/README.md says how to install it",
+            python().display()
+        )
+    })
 }
 
 #[cfg(target_os = "linux")]

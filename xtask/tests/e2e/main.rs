@@ -19,6 +19,7 @@ mod latency;
 mod lifecycle;
 mod login;
 mod loss;
+mod python;
 mod replay;
 mod secrecy;
 mod sound;
