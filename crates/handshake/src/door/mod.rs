@@ -13,6 +13,10 @@
 //!
 //! What it keeps is bounded too. Every call costs a logarithm of that.
 //!
+//! It protects those who are in, and those who come from elsewhere than the
+//! flood. When a flood of whole first messages comes from thousands of true
+//! addresses, a good stranger is one among them and may have to knock again.
+//!
 //! ```
 //! use antiphon_handshake::door::{Door, DoorLimits, Refusal};
 //! use antiphon_types::Timestamp;
