@@ -15,7 +15,9 @@ use antiphon_types::Bitrate;
 use crate::binaries;
 use crate::failure::{Context as _, Failure, Result};
 use catalogue::Catalogue;
-use processes::Server;
+#[cfg(target_os = "linux")]
+pub(crate) use catalogue::of_one as catalogue_of_one;
+pub(crate) use processes::Server;
 
 /// Arguments of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]
@@ -61,7 +63,7 @@ pub fn run(args: &Args) -> Result<()> {
 
     let catalogue = match &args.music {
         Some(music) => Catalogue::ingest(&binaries, &folder, music)?,
-        None => Catalogue::synthesise(&binaries, &folder)?,
+        None => Catalogue::of_all(&binaries, &folder)?,
     };
     let server = Server::start(&binaries, &folder)?;
     println!("\nserver     {}", server.link());

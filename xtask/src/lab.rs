@@ -13,6 +13,10 @@ pub mod args;
 #[cfg(target_os = "linux")]
 mod capture;
 #[cfg(target_os = "linux")]
+pub mod crowd;
+#[cfg(target_os = "linux")]
+mod flood;
+#[cfg(target_os = "linux")]
 mod forward;
 #[cfg(target_os = "linux")]
 pub mod link;
@@ -42,6 +46,10 @@ pub enum Lab {
     /// fills the link. Linux, root.
     #[cfg(target_os = "linux")]
     Priority(Box<priority::PriorityArgs>),
+    /// Hold thousands of idle sessions on one server, and time plays while
+    /// strangers flood it. Linux.
+    #[cfg(target_os = "linux")]
+    Crowd(crowd::CrowdArgs),
     /// Measure a link: one side serves, the other measures.
     #[command(subcommand)]
     Probe(probe::Probe),
@@ -58,6 +66,8 @@ pub fn run(lab: &Lab) -> Result<ExitCode> {
         Lab::Link(args) => run::run(args),
         #[cfg(target_os = "linux")]
         Lab::Priority(args) => priority::run(args).map(|()| ExitCode::SUCCESS),
+        #[cfg(target_os = "linux")]
+        Lab::Crowd(args) => crowd::run(args).map(|()| ExitCode::SUCCESS),
         Lab::Probe(probe) => probe::run(probe).map(|()| ExitCode::SUCCESS),
     }
 }

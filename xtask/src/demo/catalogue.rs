@@ -33,13 +33,22 @@ struct Line {
     reason: Option<String>,
 }
 
+/// Makes the first song alone and ingests it.
+pub(crate) fn of_one(binaries: &Binaries, folder: &Path) -> Result<()> {
+    Catalogue::synthesise(binaries, folder, &SONGS[..1]).map(drop)
+}
+
 impl Catalogue {
-    /// Makes some music and ingests it.
-    pub(super) fn synthesise(binaries: &Binaries, folder: &Path) -> Result<Self> {
-        println!("making {} songs of {SONG_SECONDS} s", SONGS.len());
+    /// Makes all songs and ingests them.
+    pub(super) fn of_all(binaries: &Binaries, folder: &Path) -> Result<Self> {
+        Self::synthesise(binaries, folder, &SONGS)
+    }
+
+    fn synthesise(binaries: &Binaries, folder: &Path, songs: &[&str]) -> Result<Self> {
+        println!("making {} songs of {SONG_SECONDS} s", songs.len());
         let music = folder.join("music");
         std::fs::create_dir_all(&music)?;
-        for (song, seed) in SONGS.iter().zip(1..) {
+        for (song, seed) in songs.iter().zip(1..) {
             let path = music.join(format!("{seed} {song}.wav"));
             synth::write_wav(&path, seed, SONG_SECONDS)
                 .context(|| format!("write {}", path.display()))?;

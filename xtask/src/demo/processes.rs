@@ -80,14 +80,14 @@ impl Drop for Process {
 }
 
 /// The server of the demo.
-pub(super) struct Server {
+pub(crate) struct Server {
     process: Process,
     link: String,
 }
 
 impl Server {
     /// Starts it on a free port; returns when it accepts connections.
-    pub(super) fn start(binaries: &Binaries, folder: &Path) -> Result<Self> {
+    pub(crate) fn start(binaries: &Binaries, folder: &Path) -> Result<Self> {
         let mut command = Command::new(&binaries.server);
         command.arg("--data-dir").arg(server_folder(folder));
         command.args(["run", "--listen", "127.0.0.1:0", "--open", "--name", "Demo"]);
@@ -104,8 +104,14 @@ impl Server {
         Ok(Self { process, link: link.trim().to_owned() })
     }
 
-    pub(super) fn link(&self) -> &str {
+    pub(crate) fn link(&self) -> &str {
         &self.link
+    }
+
+    /// The number of its process.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn id(&self) -> u32 {
+        self.process.child.id()
     }
 
     pub(super) fn stop(self) -> Result<()> {
