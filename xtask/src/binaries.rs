@@ -53,7 +53,7 @@ pub fn build_faulty_client() -> Result<PathBuf> {
 }
 
 /// Runs a `cargo build`; the programs it built or found fresh.
-fn executables(build: &mut Command) -> Result<Vec<PathBuf>> {
+pub(crate) fn executables(build: &mut Command) -> Result<Vec<PathBuf>> {
     build.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
     let mut child = build.spawn().context(|| "start cargo".to_owned())?;
     let stdout = child.stdout.take().expect("stdout was asked for");

@@ -71,6 +71,17 @@ const TABLE: &[(&str, MayUse)] = &[
             "antiphon-tracker",
         ]),
     ),
+    (
+        "antiphon-fuzz-targets",
+        Only(&[
+            "antiphon-types",
+            "antiphon-wire",
+            "antiphon-handshake",
+            "antiphon-net",
+            "antiphon-store",
+            "antiphon-tracker",
+        ]),
+    ),
     ("xtask", Any),
 ];
 

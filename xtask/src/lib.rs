@@ -10,6 +10,7 @@ pub mod demo;
 pub mod edges;
 pub mod failure;
 pub mod floors;
+pub mod fuzz;
 pub mod lab;
 pub mod test;
 pub mod tidy;
@@ -37,6 +38,8 @@ enum Chore {
     /// Real programs across networks with rates, delays and faults.
     #[command(subcommand)]
     Lab(lab::Lab),
+    /// Every parser and state machine in turn, under any input.
+    Fuzz(fuzz::Args),
 }
 
 /// Runs the chore that the command line names.
@@ -48,6 +51,7 @@ pub fn main() -> ExitCode {
         Chore::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
         Chore::Codegen(args) => codegen::run(&args).map(|()| ExitCode::SUCCESS),
         Chore::Lab(lab) => lab::run(&lab),
+        Chore::Fuzz(args) => fuzz::run(&args).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");

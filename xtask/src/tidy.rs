@@ -3,7 +3,7 @@
 
 use crate::failure::{Context as _, Failure, Result};
 use crate::workspace::{self, cargo};
-use crate::{codegen, edges, floors};
+use crate::{codegen, edges, floors, fuzz};
 
 /// A named check; its failure says what to run.
 type Check = (&'static str, fn() -> Result<()>);
@@ -12,6 +12,7 @@ type Check = (&'static str, fn() -> Result<()>);
 const CHECKS: &[Check] = &[
     ("crate edges", edges::check),
     ("dependency floors", floors::check),
+    ("versions that are fuzzed", fuzz::check_versions),
     ("generated code", codegen::check),
     ("formatting", formatting),
     ("lints", lints),
@@ -42,9 +43,12 @@ pub fn run() -> Result<()> {
 fn formatting() -> Result<()> {
     workspace::run(cargo().args(["fmt", "--all", "--check"]))
         .map_err(|failure| failure.hint("run `cargo fmt --all`"))?;
-    let outside = ["fmt", "--manifest-path", "xtask/outside/Cargo.toml"];
-    workspace::run(cargo().args(outside).args(["--", "--check"]))
-        .map_err(|failure| failure.hint(format!("run `cargo {}`", outside.join(" "))))
+    for manifest in ["xtask/outside/Cargo.toml", "fuzz/Cargo.toml"] {
+        let format = ["fmt", "--manifest-path", manifest];
+        workspace::run(cargo().args(format).args(["--", "--check"]))
+            .map_err(|failure| failure.hint(format!("run `cargo {}`", format.join(" "))))?;
+    }
+    Ok(())
 }
 
 fn lints() -> Result<()> {

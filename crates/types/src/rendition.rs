@@ -145,7 +145,8 @@ impl Rendition {
     ///
     /// `samples` counts one channel. Segments rise strictly in offset and not
     /// at all backwards in sample; the first begins at `header_bytes` with
-    /// sample 0; segment *i* is exact from at most *i* × 10 s.
+    /// sample 0; segment *i* is exact from at most *i* × 10 s, and from before
+    /// the end.
     pub fn new(
         bitrate: Bitrate,
         blob: BlobId,
@@ -167,7 +168,8 @@ impl Rendition {
                 None => segment.offset == u64::from(header_bytes) && segment.sample == 0,
                 Some(last) => segment.offset > last.offset && segment.sample >= last.sample,
             };
-            if !rises || segment.offset >= size.bytes() || segment.sample > boundary {
+            let within = segment.offset < size.bytes() && segment.sample < samples;
+            if !rises || !within || segment.sample > boundary {
                 return Err(RenditionError::Segment(i));
             }
             last = Some(*segment);
@@ -300,6 +302,10 @@ mod tests {
         let mut far = good();
         far[2].offset = 500_000;
         assert_eq!(rendition(far), Err(RenditionError::Segment(2)));
+        let size = BlobSize::new(500_000).unwrap();
+        let short =
+            Rendition::new(Bitrate::Kbps160, BlobId::new([1; 32]), size, 4_000, 881_000, good());
+        assert_eq!(short, Err(RenditionError::Segment(2)), "exact only after the end");
         assert_eq!(rendition(vec![]), Err(RenditionError::Empty));
     }
 }

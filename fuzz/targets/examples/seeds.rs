@@ -1,0 +1,191 @@
+//! Writes the seeds of the corpora: inputs of the kind that an honest side
+//! sends, from which a fuzzer gets further than from nothing.
+//!
+//! `cargo run -p antiphon-fuzz-targets --example seeds`
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use antiphon_handshake::identity::NodeSecret;
+use antiphon_types::{Bitrate, BlobId, BlobSize, Segment};
+use antiphon_wire::message::{encode_block_header, encode_message};
+use antiphon_wire::proto::{
+    Announce, Blocks, ClientNotice, Hello, Lease, Manifest, Message, Peer, PeerHello, PeerNotice,
+    Play, PlayEvent, Playing, Range, Refused, Rendition, Reply, ReportPlays, Request, ServerNotice,
+    SignedManifest, SignedTicket, Ticket, Welcome, client_notice, peer_notice, refused, reply,
+    request, server_notice,
+};
+use antiphon_wire::record::record_header;
+use bytes::Bytes;
+
+/// Corpus, name, input.
+type Seed = (&'static str, String, Vec<u8>);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("corpus");
+    let mut seeds = messages();
+    seeds.extend(protobuf());
+    seeds.extend([records()?, names(), identity()]);
+    for (target, name, input) in seeds {
+        let folder = corpus.join(target);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(format!("seed-{name}")), input)?;
+    }
+    Ok(())
+}
+
+fn records() -> Result<Seed, Box<dyn Error>> {
+    let mut input = vec![3, 1, 0, 20];
+    for length in [16, 17, 300] {
+        input.extend(record_header(length)?);
+        input.resize(input.len() + length, 7);
+    }
+    Ok(("records", "three".to_owned(), input))
+}
+
+fn messages() -> Vec<Seed> {
+    let seed = |name: &str, stream: &[u8]| {
+        let input = [&[2, 3, 40, 255, 255], stream].concat();
+        ("messages", name.to_owned(), input)
+    };
+    let block = [&encode_block_header(9, &[1; 64], 500), &[2; 500][..]].concat();
+    vec![
+        seed("block", &block),
+        seed("message", &[encode_message(b"hello"), encode_message(b"")].concat()),
+    ]
+}
+
+fn names() -> Seed {
+    let link = format!("antiphon://[2001:db8::1]:7700/{}", "09".repeat(32));
+    ("names", "link".to_owned(), link.into_bytes())
+}
+
+fn identity() -> Seed {
+    let secret = NodeSecret::from_bytes(&[5; 32]);
+    let signature = secret.sign(b"context", b"message");
+    let input = [&[0], &secret.node_id().as_bytes()[..], &[64], &signature, b"message"].concat();
+    ("identity", "signature".to_owned(), input)
+}
+
+fn protobuf() -> Vec<Seed> {
+    let id = Bytes::from_static(&[7; 32]);
+    let ticket = Ticket {
+        peer_key: id.clone(),
+        service: id.clone(),
+        tier: 1,
+        issued_ms: 1_000,
+        expires_ms: 2_000,
+    };
+    let signed = SignedTicket { ticket: ticket.encode_to_vec().into(), signature: id.clone() };
+    let hello = Hello {
+        features: vec!["a".to_owned()],
+        peer_key: id.clone(),
+        sharing: true,
+        local_addresses: vec!["192.0.2.1".to_owned()],
+        ..Hello::default()
+    };
+    let welcome = Welcome { ticket: Some(signed.clone()), ..Welcome::default() };
+    let refusal = Refused::new(refused::Reason::Busy, "later").retry_after_ms(5);
+    let signed_manifest =
+        SignedManifest { manifest: manifest().encode_to_vec().into(), signature: id.clone() };
+    vec![
+        top(0, "hello", &notice(client_notice::Kind::Hello(hello))),
+        top(
+            0,
+            "announce",
+            &notice(client_notice::Kind::Announce(Announce { blobs: vec![id.clone()] })),
+        ),
+        top(1, "welcome", &ServerNotice { kind: Some(server_notice::Kind::Welcome(welcome)) }),
+        top(
+            2,
+            "peer-hello",
+            &PeerNotice {
+                kind: Some(peer_notice::Kind::Hello(PeerHello {
+                    ticket: Some(signed.clone()),
+                    ..PeerHello::default()
+                })),
+            },
+        ),
+        top(3, "play", &ask(request::Kind::Play(play()))),
+        top(
+            3,
+            "blocks",
+            &ask(request::Kind::Blocks(Blocks { blob: id.clone(), start: 1, end: 5, class: 1 })),
+        ),
+        top(
+            3,
+            "plays",
+            &ask(request::Kind::ReportPlays(ReportPlays {
+                plays: vec![PlayEvent {
+                    id: id.slice(..16),
+                    kbps: 160,
+                    finished: true,
+                    ..PlayEvent::default()
+                }],
+            })),
+        ),
+        top(
+            4,
+            "playing",
+            &Reply { kind: Some(reply::Kind::Playing(playing(signed_manifest.clone()))) },
+        ),
+        top(5, "signed-manifest", &signed_manifest),
+        top(6, "signed-ticket", &signed),
+        top(7, "ticket", &ticket),
+        top(8, "manifest", &manifest()),
+        top(9, "refused", &refusal),
+    ]
+}
+
+fn top(kind: u8, name: &str, message: &impl Message) -> Seed {
+    ("protobuf", name.to_owned(), [vec![kind], message.encode_to_vec()].concat())
+}
+
+fn notice(kind: client_notice::Kind) -> ClientNotice {
+    ClientNotice { kind: Some(kind) }
+}
+
+fn ask(kind: request::Kind) -> Request {
+    Request { kind: Some(kind) }
+}
+
+fn play() -> Play {
+    Play {
+        track: Bytes::from_static(&[1; 16]),
+        kbps: 160,
+        held: vec![Range { start: 0, end: 4 }],
+        push_ms: 15_000,
+        push_kbps: 0,
+    }
+}
+
+fn playing(manifest: SignedManifest) -> Playing {
+    let key = Bytes::from_static(&[3; 32]);
+    let peer = Peer { peer_key: key.clone(), addresses: vec!["192.0.2.1:7".to_owned()] };
+    Playing {
+        manifest: Some(manifest),
+        leases: vec![Lease { kbps: 160, key, expires_ms: 9 }],
+        peers: vec![peer],
+        edges: vec!["https://edge.example/".to_owned()],
+        push: Some(Range { start: 0, end: 9 }),
+    }
+}
+
+fn manifest() -> Manifest {
+    let rendition = antiphon_types::Rendition::new(
+        Bitrate::Kbps96,
+        BlobId::new([7; 32]),
+        BlobSize::new(300_000).expect("it is not empty"),
+        3_500,
+        15 * 44_100,
+        vec![Segment { offset: 3_500, sample: 0 }, Segment { offset: 123_456, sample: 440_000 }],
+    )
+    .expect("its parts fit");
+    Manifest {
+        track: Bytes::from_static(&[1; 16]),
+        title: "Song".to_owned(),
+        renditions: vec![Rendition::from(&rendition)],
+        ..Manifest::default()
+    }
+}
