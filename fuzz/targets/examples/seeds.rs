@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut seeds = messages();
     seeds.extend(protobuf());
     seeds.extend([records()?, names(), identity()]);
+    seeds.extend(handshakes());
     for (target, name, input) in seeds {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
@@ -66,6 +67,22 @@ fn identity() -> Seed {
     let signature = secret.sign(b"context", b"message");
     let input = [&[0], &secret.node_id().as_bytes()[..], &[64], &signature, b"message"].concat();
     ("identity", "signature".to_owned(), input)
+}
+
+/// The one bit of a key that X25519 ignores, turned over on its way: only the
+/// transcript tells.
+fn handshakes() -> Vec<Seed> {
+    let (initiator_writes, responder_reads_altered) = ([0, 5], [14, 0, 31, 1, 7]);
+    let (responder_writes, initiator_reads) = ([8, 3], [3]);
+    let seed = |name: &str, pattern: u8| {
+        let mut input = vec![pattern, 0, 0];
+        input.extend(initiator_writes);
+        input.extend(responder_reads_altered);
+        input.extend(responder_writes);
+        input.extend(initiator_reads);
+        ("handshake", format!("top-bit-{name}"), input)
+    };
+    vec![seed("nn", 3), seed("xx", 8), seed("ik", 13)]
 }
 
 fn protobuf() -> Vec<Seed> {

@@ -27,7 +27,7 @@ mod wire;
 
 pub use handshake::{handshake, identity, transport};
 pub use names::names;
-pub use store::proofs;
+pub use store::{folder, proofs};
 pub use tracker::tracker;
 pub use wire::{frames, messages, mux_hostile, mux_pair, protobuf, records};
 
@@ -48,5 +48,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("identity", identity),
     ("names", names),
     ("proofs", proofs),
+    ("folder", folder),
     ("tracker", tracker),
 ];

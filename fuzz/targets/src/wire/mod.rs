@@ -1,5 +1,6 @@
 //! Records, frames, messages, and the multiplexer.
 
+mod allowance;
 mod frames;
 mod messages;
 mod mux_hostile;

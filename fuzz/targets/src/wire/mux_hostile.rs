@@ -10,6 +10,7 @@ use antiphon_wire::mux::{ConnectionError, Event, Limits, Mux, OpenError, Role, S
 use antiphon_wire::record::MAX_PLAINTEXT_BYTES;
 use bytes::{Bytes, BytesMut};
 
+use super::allowance::Allowance;
 use crate::script::Script;
 use model::Sent;
 
@@ -54,6 +55,7 @@ struct Victim {
     /// Streams that have a meaning for commands: opened by either side.
     known: Vec<StreamId>,
     sent: Sent,
+    allowance: Allowance,
     ended: Option<ConnectionError>,
 }
 
@@ -67,6 +69,7 @@ impl Victim {
             now,
             known: Vec::new(),
             sent: Sent::default(),
+            allowance: Allowance::default(),
             ended: None,
         }
     }
@@ -121,8 +124,11 @@ impl Victim {
 
     fn receive(&mut self, plaintext: Bytes) {
         let credit = peer::credit_in(plaintext.clone());
-        match self.mux.handle_record(self.now, plaintext) {
-            Ok(()) => self.sent.grant(&credit),
+        match self.mux.handle_record(self.now, plaintext.clone()) {
+            Ok(()) => {
+                self.sent.grant(&credit);
+                self.allowance.receive(plaintext);
+            }
             Err(error) => self.ended = Some(error),
         }
         while let Some(event) = self.mux.poll_event() {
@@ -169,7 +175,10 @@ impl Victim {
         let length = self.mux.poll_record(self.now, &mut out, max_bytes);
         assert_eq!(length, out.len());
         assert!(length <= max_bytes.min(MAX_PLAINTEXT_BYTES), "a record of {length} bytes");
-        self.sent.record(out.freeze());
+        let record = out.freeze();
+        let bound = self.limits.connection_window_bytes;
+        self.allowance.send(record.clone(), self.mux.unconsumed_bytes(), bound);
+        self.sent.record(record);
         while let Some(event) = self.mux.poll_event() {
             self.note(&event);
         }

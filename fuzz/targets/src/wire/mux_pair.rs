@@ -156,22 +156,26 @@ impl Pair {
         }
     }
 
-    /// Two streams may fill their windows though nobody consumes. (A receiver
-    /// may keep back a quarter of a window, and frames cost a little.)
+    /// A stream may fill its window though nobody consumes (a receiver may keep
+    /// back a quarter of it, and frames cost a little), and so much more goes
+    /// when someone does that each side gives back what it owes.
     fn credit_is_back(&mut self) {
         for (side, class) in [(0, Class::Control), (1, Class::Now)] {
             self.ends[1 - side].consumes = false;
-            let before = self.ends[1 - side].mux.unconsumed_bytes();
-            for _ in 0..60 {
-                self.ends[side].fill(class);
-                self.settle();
-            }
-            let held = self.ends[1 - side].mux.unconsumed_bytes() - before;
+            self.fill(side, class);
+            let held = self.ends[1 - side].mux.unconsumed_bytes();
             assert!(held >= 180_000, "only {held} bytes of credit came back");
             self.ends[1 - side].consume_all();
-            self.settle();
+            self.fill(side, class);
         }
         self.all_streams_end();
+    }
+
+    fn fill(&mut self, side: usize, class: Class) {
+        for _ in 0..60 {
+            self.ends[side].fill(class);
+            self.settle();
+        }
     }
 
     fn go_away(&mut self) {

@@ -8,6 +8,8 @@ use antiphon_wire::mux::{Event, Limits, Mux, OpenError, Role, StreamId, WriteErr
 use antiphon_wire::record::{MAX_PLAINTEXT_BYTES, RecordDecoder, TAG_BYTES, record_header};
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::wire::allowance::Allowance;
+
 /// After so many bytes a text begins again: no power of two, and longer than
 /// any piece.
 const PERIOD: usize = 65_537;
@@ -20,6 +22,8 @@ pub(super) struct End {
     /// Bytes that travel to this end.
     pub(super) incoming: BytesMut,
     records: RecordDecoder,
+    allowance: Allowance,
+    window_bound: u32,
     streams: Vec<StreamId>,
     pub(super) written: BTreeMap<StreamId, u64>,
     pub(super) received: BTreeMap<StreamId, u64>,
@@ -34,12 +38,15 @@ pub(super) struct End {
 
 impl End {
     pub(super) fn new(role: Role, limits: Limits) -> Self {
+        let window_bound = limits.connection_window_bytes;
         Self {
             mux: Mux::new(role, limits, Timestamp::from_millis(1)),
             role,
             consumes: true,
             incoming: BytesMut::new(),
             records: RecordDecoder::new(),
+            allowance: Allowance::default(),
+            window_bound,
             streams: Vec::new(),
             written: BTreeMap::new(),
             received: BTreeMap::new(),
@@ -139,6 +146,8 @@ impl End {
         let length = self.mux.poll_record(now, &mut plaintext, max_bytes.min(MAX_PLAINTEXT_BYTES));
         self.drain_events();
         assert_eq!(length, plaintext.len());
+        let plaintext = plaintext.freeze();
+        self.allowance.send(plaintext.clone(), self.mux.unconsumed_bytes(), self.window_bound);
         if length > 0 {
             wire.put_slice(&record_header(length + TAG_BYTES).expect("it fits a record"));
             wire.put_slice(&plaintext);
@@ -153,7 +162,9 @@ impl End {
         self.records.push(&piece);
         while let Some(mut record) = self.records.next_record().expect("lengths are good") {
             record.truncate(record.len() - TAG_BYTES);
-            self.mux.handle_record(now, record.freeze()).expect("the other side is honest");
+            let record = record.freeze();
+            self.allowance.receive(record.clone());
+            self.mux.handle_record(now, record).expect("the other side is honest");
             self.drain_events();
         }
     }
@@ -191,7 +202,7 @@ impl End {
 fn written(writer: Role, stream: StreamId, from: u64, bytes: usize) -> &'static [u8] {
     static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
     let text = TEXT.get_or_init(|| {
-        let byte = |at: usize| (at ^ at >> 8 ^ at >> 13).to_le_bytes()[0];
+        let byte = |at: usize| (at ^ (at >> 8) ^ (at >> 13)).to_le_bytes()[0];
         // Twice, so that a piece never goes round the end.
         (0..2 * PERIOD).map(|at| byte(at % PERIOD)).collect()
     });
