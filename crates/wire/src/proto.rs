@@ -4,6 +4,8 @@
 //! they end in the engines. What is checked once, here, is a plain type from
 //! then on.
 
+mod version;
+
 use std::fmt;
 
 use antiphon_types::{Bitrate, BlobId, BlobSize, BlockRange, RenditionError, Segment};
@@ -17,12 +19,10 @@ mod generated {
 
 pub use generated::*;
 pub use prost::{DecodeError, Message};
+pub use version::{FEATURES, MAX_FEATURE_BYTES, MAX_FEATURES, MINOR_VERSION, Version};
 
 /// The major version, which stands in the handshake's prologue.
 pub const MAJOR_VERSION: u8 = 1;
-/// The minor version, told in `Hello`. A newer one only adds what an older one
-/// may ignore.
-pub const MINOR_VERSION: u32 = 0;
 
 /// Signature contexts: a signature in one is worth nothing in another.
 pub mod context {

@@ -18,3 +18,4 @@ mod priority;
 mod proto;
 mod record;
 mod slow;
+mod vectors;
