@@ -114,7 +114,7 @@ impl Server {
         self.process.child.id()
     }
 
-    pub(super) fn stop(self) -> Result<()> {
+    pub(crate) fn stop(self) -> Result<()> {
         self.process.stop()
     }
 }

@@ -115,7 +115,7 @@ pub fn measure(sessions: usize, plays: usize, flood: u32) -> Result<Measured> {
     let server = Server::start(&binaries, folder.path())?;
     let link: ServerLink = server.link().parse()?;
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
+    let measured = runtime.block_on(async {
         let address = resolve(&link).await?;
         let (good, mut session) = log_in(&link).await?;
         let track = first_track(&good).await?;
@@ -149,7 +149,9 @@ pub fn measure(sessions: usize, plays: usize, flood: u32) -> Result<Measured> {
             flooded_cold_ms: median_ms(&flooded_cold),
             quiet_cold_ms: median_ms(&quiet_cold),
         })
-    })
+    });
+    server.stop()?;
+    measured
 }
 
 async fn resolve(link: &ServerLink) -> Result<SocketAddr> {
