@@ -137,10 +137,15 @@ impl Mux {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let freed = stream.receive.unconsumed.consume(bytes, &mut self.pins);
         stream.receive.window.give_back(freed);
+        if stream.receive.queue_credit() {
+            self.control.push_back(Control::StreamCredit(id));
+        }
+        let closed = stream.is_closed();
         self.window.give_back(freed);
-        self.queue_stream_credit(id);
         self.queue_connection_credit();
-        self.settle(id);
+        if closed {
+            self.settle(id);
+        }
     }
 
     /// Says that this side takes no new streams, and opens none: open ones go
@@ -214,10 +219,8 @@ impl Mux {
 
     /// Queues a credit frame for a stream on which more may come.
     pub(super) fn queue_stream_credit(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        let receive = &mut stream.receive;
-        if receive.state == Direction::Open && receive.window.is_due() && !receive.credit_queued {
-            receive.credit_queued = true;
+        let stream = self.streams.get_mut(&id);
+        if stream.is_some_and(|stream| stream.receive.queue_credit()) {
             self.control.push_back(Control::StreamCredit(id));
         }
     }

@@ -131,10 +131,11 @@ impl Mux {
             return Err(ConnectionError::ConnectionCreditExceeded);
         }
         self.guard.data(payload.len());
-        if self.is_gone(id)? {
+        let known = self.streams.get_mut(&id).filter(|stream| stream.announced);
+        let Some(stream) = known else {
+            self.is_gone(id)?;
             return self.receive_late_data(id, cost);
-        }
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        };
         if stream.receive.state == Direction::Ended {
             return Err(ConnectionError::DataAfterEnd(id));
         }

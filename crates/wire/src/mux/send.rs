@@ -188,8 +188,16 @@ impl Mux {
                 break;
             }
             let finish = put_data_frame(stream, id, payload_bytes, out);
+            stream.send.scheduled = stream.send.is_ready();
+            let half = self.limits.stream_write_buffer_bytes / 2;
+            let sent = Sent {
+                class,
+                payload_bytes,
+                still_ready: stream.send.scheduled,
+                has_room: stream.send.writer_waits && stream.send.queued_bytes() <= half,
+            };
             data_bytes += payload_bytes;
-            self.data_sent(class, id, payload_bytes);
+            self.data_sent(id, sent);
             if finish {
                 self.sending_ended(id);
             }
@@ -198,26 +206,21 @@ impl Mux {
     }
 
     /// Accounts for a data frame that was put into a record.
-    fn data_sent(&mut self, class: Class, id: StreamId, payload_bytes: usize) {
+    fn data_sent(&mut self, id: StreamId, sent: Sent) {
+        let Sent { class, payload_bytes, .. } = sent;
         self.credit -= super::flow::frame_cost(payload_bytes);
         self.guard.sent(payload_bytes);
         self.background.data_sent(self.now, class, payload_bytes as u64);
-        let budget = self.budget();
         let before = self.schedule.queued_bytes(class);
         self.schedule.remove_queued(class, payload_bytes);
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.send.scheduled = stream.send.is_ready();
-            let ready = stream.send.scheduled;
-            self.schedule.sent(class, payload_bytes, budget, ready);
-            let half = self.limits.stream_write_buffer_bytes / 2;
-            let class_half = self.limits.class_write_buffer_bytes / 2;
-            if stream.send.writer_waits
-                && stream.send.queued_bytes() <= half
-                && self.schedule.queued_bytes(class) <= class_half
-            {
-                stream.send.writer_waits = false;
-                self.events.push_back(Event::Writable { id });
-            }
+        self.schedule.sent(class, payload_bytes, self.budget(), sent.still_ready);
+        let class_half = self.limits.class_write_buffer_bytes / 2;
+        if sent.has_room
+            && self.schedule.queued_bytes(class) <= class_half
+            && let Some(stream) = self.streams.get_mut(&id)
+        {
+            stream.send.writer_waits = false;
+            self.events.push_back(Event::Writable { id });
         }
         self.wake_writers(class, before);
     }
@@ -229,6 +232,16 @@ impl Mux {
             self.settle(id);
         }
     }
+}
+
+/// A data frame that was put into a record, and its stream after it.
+#[derive(Clone, Copy)]
+struct Sent {
+    class: Class,
+    payload_bytes: usize,
+    still_ready: bool,
+    /// Whether its writer waits, and the stream has room.
+    has_room: bool,
 }
 
 /// Appends a data frame; says whether it is the stream's last.

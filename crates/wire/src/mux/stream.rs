@@ -94,6 +94,15 @@ pub(super) struct Receiving {
     pub(super) credit_queued: bool,
 }
 
+impl Receiving {
+    /// Whether a credit frame must be queued now; it then counts as queued.
+    pub(super) fn queue_credit(&mut self) -> bool {
+        let due = self.state == Direction::Open && !self.credit_queued && self.window.is_due();
+        self.credit_queued |= due;
+        due
+    }
+}
+
 /// What goes.
 #[derive(Debug)]
 pub(super) struct Sending {
