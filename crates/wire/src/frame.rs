@@ -68,7 +68,7 @@ const MAY_BE_IGNORED: u8 = 0x80;
 const FLAG: u8 = 0x01;
 
 /// Which stream of a connection. Ids are not used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(u32);
 
 impl StreamId {

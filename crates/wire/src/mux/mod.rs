@@ -13,6 +13,7 @@ mod receive;
 mod schedule;
 mod send;
 mod stream;
+mod wake;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -29,8 +30,8 @@ use keep_alive::KeepAlive;
 use memory::trim;
 use pace::Pace;
 use pins::Pins;
-use schedule::{Schedule, Waiting};
-use stream::{Direction, Opener, Stream};
+use schedule::Schedule;
+use stream::{Opener, Stream};
 
 pub use crate::frame::StreamId;
 pub use crate::limits::{Limits, Rate};
@@ -381,36 +382,6 @@ impl Mux {
         if self.window.is_due() && !self.connection_credit_queued {
             self.connection_credit_queued = true;
             self.control.push_back(Control::ConnectionCredit);
-        }
-    }
-
-    /// Tells writers that wait for room in a class, when its queue falls to
-    /// half of its bound, or to nothing.
-    fn wake_writers(&mut self, class: Class, queued_before: usize) {
-        let half = self.limits.class_write_buffer_bytes / 2;
-        let queued = self.schedule.queued_bytes(class);
-        if !(queued_before > half && queued <= half || queued == 0) {
-            return;
-        }
-        let waiting = self.schedule.take_waiting(class);
-        if waiting == Waiting::Nobody {
-            return;
-        }
-        let full = self.limits.stream_write_buffer_bytes;
-        for (&id, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.class == class) {
-            let send = &mut stream.send;
-            let marked = send.writer_waits;
-            if send.state != Direction::Open || !marked && waiting != Waiting::All {
-                continue;
-            }
-            if send.queued_bytes() < full {
-                send.writer_waits = false;
-                self.events.push_back(Event::Writable { id });
-            } else if marked {
-                // No room of its own yet; it is told when it has sent some,
-                // or with the next.
-                self.schedule.wait(class, Waiting::Marked);
-            }
         }
     }
 }

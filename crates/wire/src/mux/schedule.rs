@@ -56,6 +56,8 @@ struct Lane {
     /// Bytes that more urgent classes sent while this one could have.
     passed_over: u64,
     waiting: Waiting,
+    /// The writer that was told of room last.
+    last_woken: StreamId,
 }
 
 /// The queues of the four classes.
@@ -145,6 +147,14 @@ impl Schedule {
 
     pub(super) fn take_waiting(&mut self, class: Class) -> Waiting {
         std::mem::take(&mut self.lane_mut(class).waiting)
+    }
+
+    pub(super) fn last_woken(&self, class: Class) -> StreamId {
+        self.lane(class).last_woken
+    }
+
+    pub(super) fn set_last_woken(&mut self, class: Class, stream: StreamId) {
+        self.lane_mut(class).last_woken = stream;
     }
 
     pub(super) fn add_queued(&mut self, class: Class, bytes: usize) {

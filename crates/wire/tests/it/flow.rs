@@ -206,6 +206,33 @@ fn large_data_is_handed_on_without_a_copy() {
     assert!(within.contains(&data.as_ptr()));
 }
 
+#[test]
+fn only_as_many_writers_are_told_of_room_as_there_is_room_for() {
+    let mut pair = Pair::new(Limits::default());
+    let ids: Vec<_> = (0..100).map(|_| pair.initiator.mux.open(Class::Now).unwrap()).collect();
+    pair.settle();
+    let mut told = std::collections::BTreeMap::new();
+    let mut writes = 0;
+    let mut awake = ids;
+    for _ in 0..400 {
+        for id in awake.drain(..) {
+            while pair.initiator.mux.write(id, zeros(16_384)).is_ok() {
+                writes += 1;
+            }
+        }
+        pair.step(usize::MAX);
+        for event in pair.initiator.seen.others.drain(..) {
+            if let Event::Writable { id } = event {
+                *told.entry(id).or_insert(0) += 1;
+                awake.push(id);
+            }
+        }
+    }
+    assert!(told.len() == 100, "each has its turn: {}", told.len());
+    let told: usize = told.values().sum();
+    assert!(told <= writes, "{told} told, for {writes} writes");
+}
+
 /// A writer that sleeps when it finds no room, until it is told of some.
 struct Writer {
     id: antiphon_wire::StreamId,
