@@ -15,7 +15,9 @@
 //! The contract is the one of every sans-IO core (see `antiphon_types`): after
 //! any `handle_*` or command, drain [`Mux::poll_event`]; whenever the socket
 //! can take bytes, drain [`Mux::poll_record`]; sleep until
-//! [`Mux::poll_timeout`] at most. Here in memory, with no cipher between:
+//! [`Mux::poll_timeout`] and [`RecordDecoder::poll_timeout`] at most, and
+//! [release](RecordDecoder::release_if_empty) the read buffer before. Here in
+//! memory, with no cipher between:
 //!
 //! ```
 //! use antiphon_types::{Class, Timestamp};
