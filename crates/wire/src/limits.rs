@@ -77,8 +77,8 @@ pub struct Limits {
     /// would only wait here for longer. Counted by class so that an offline copy that fills its share
     /// does not stop the writer of what plays now.
     pub class_write_buffer_bytes: usize,
-    /// Bytes of more urgent classes after which a waiting class may send one
-    /// frame. Default 256 KiB: a starved class keeps about 6 % of the link, so
+    /// Bytes of more urgent classes after which a waiting class may send a block's
+    /// worth, 16 KiB. Default 256 KiB: a starved class keeps about 6 % of the link, so
     /// that its requests end instead of timing out.
     pub starvation_bytes: u64,
     /// Delay that prefetch and offline copies may add to what is more urgent, by

@@ -118,7 +118,7 @@ pub enum Event {
 /// Control frames go before data. Data goes by class, the most urgent first,
 /// one frame of each stream of the class in turn; a class that waits while
 /// more urgent ones send [`starvation_bytes`](Limits::starvation_bytes) may
-/// then send one frame. Prefetch and offline copies also wait when they would
+/// then send 16 KiB. Prefetch and offline copies also wait when they would
 /// make a queue on the way that delays what is more urgent, see
 /// [`background_delay`](Limits::background_delay). A record is at most 4 KiB at the start of a burst, so
 /// that its first bytes are of use early, and up to 64 KiB later.

@@ -14,6 +14,9 @@ use crate::frame::{FRAME_CREDIT_BYTES, StreamId};
 /// is a quarter of the smallest window, so the wait always ends.)
 const RESERVE_BYTES: [u64; 4] = [0, 64 * 1024, 128 * 1024, 256 * 1024];
 
+/// The frame that a class may send after `starvation_bytes`: a block.
+const BLOCK_BYTES: u64 = antiphon_types::BLOCK_BYTES as u64;
+
 /// Who waits for room in the queue of a class.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Waiting {
@@ -63,7 +66,7 @@ struct Lane {
 /// The queues of the four classes.
 ///
 /// Strict priority, with one exception: a class that has been passed over for
-/// `starvation_bytes` sends one frame. Within a class each stream sends one
+/// `starvation_bytes` sends a block's worth. Within a class each stream sends one
 /// frame in turn.
 #[derive(Debug)]
 pub(super) struct Schedule {
@@ -96,14 +99,21 @@ impl Schedule {
                 lane.passed_over = lane.passed_over.saturating_add(bytes as u64);
             }
         }
+        let paid = (bytes as u64).saturating_mul(self.bytes_passed_over_per_byte());
         let lane = self.lane_mut(class);
-        lane.passed_over = 0;
+        lane.passed_over = lane.passed_over.saturating_sub(paid);
         if let Some(stream) = lane.ready.pop_front()
             && still_ready
         {
             lane.ready.push_back(stream);
         }
         trim(&mut lane.ready);
+    }
+
+    /// What a byte of a starved class pays for, so that the share of the class is
+    /// the same in frames of any size. A large frame pays for all.
+    fn bytes_passed_over_per_byte(&self) -> u64 {
+        (self.starvation_bytes / BLOCK_BYTES).max(1)
     }
 
     /// Whether a yielding class could send, if it had `credit` and nothing else

@@ -158,6 +158,31 @@ fn m8_no_click_beside_a_greedy_copy_waits_for_more_than_50_ms() {
 }
 
 #[test]
+fn a_copy_that_is_starved_on_a_slow_link_still_moves() {
+    let shape = shape(2_000, 50);
+    let mut link = Link::new(shape, &limits());
+    let playing = link.client.open(Class::Now).unwrap();
+    let copy = link.client.open(Class::Offline).unwrap();
+    let (mut played, mut copied) = (0, 0);
+    let end = Timestamp::from_millis(60_000);
+    while link.now < end {
+        for id in [playing, copy] {
+            while link.server.write(id, Bytes::from(vec![0; BLOCK_BYTES])).is_ok() {}
+        }
+        link.step(end);
+        drain(&mut link.server, |_, _| {});
+        drain(&mut link.client, |_, event| match event {
+            Event::Data { id, data } if id == copy => copied += data.len(),
+            Event::Data { data, .. } => played += data.len(),
+            _ => {}
+        });
+    }
+    let share = copied as f64 / (played + copied) as f64;
+    // A sixteenth, less what its least window does not let pass.
+    assert!((0.02..0.08).contains(&share), "{share:.3} of the link");
+}
+
+#[test]
 fn without_the_window_a_click_waits_behind_the_copy() {
     let limits = Limits { background_delay: None, ..limits() };
     let (slower, _) = beside_a_copy(shape(2_000, 50), &limits);
