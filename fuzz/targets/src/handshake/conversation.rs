@@ -16,7 +16,7 @@ use crate::script::Script;
 /// `step`.
 pub fn handshake(data: &[u8]) {
     let mut script = Script::new(data);
-    let params = Params { pattern: script.choose(Pattern::ALL), hash: script.choose(Hash::ALL) };
+    let params = Params::new(script.choose(Pattern::ALL), script.choose(Hash::ALL));
     let same_prologue = !script.flag();
     let prologues = [&b"one"[..], if same_prologue { b"one" } else { b"two" }];
     let mut network = Network {

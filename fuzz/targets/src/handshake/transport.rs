@@ -32,7 +32,7 @@ pub fn transport(data: &[u8]) {
 
 /// A session that cost as little as one can.
 fn session() -> (Transport, Transport) {
-    let params = Params { pattern: Pattern::NN, hash: Hash::Blake2s };
+    let params = Params::new(Pattern::NN, Hash::Blake2s);
     let mut sides =
         [Role::Initiator, Role::Responder].map(|role| Keys::get().begin(role, params, b""));
     let (mut message, mut payload) = ([0; 64], [0; 64]);

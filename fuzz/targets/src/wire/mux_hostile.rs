@@ -176,7 +176,7 @@ impl Victim {
         assert_eq!(length, out.len());
         assert!(length <= max_bytes.min(MAX_PLAINTEXT_BYTES), "a record of {length} bytes");
         let record = out.freeze();
-        let bound = self.limits.connection_window_bytes;
+        let bound = self.limits.max_connection_window_bytes;
         self.allowance.send(record.clone(), self.mux.unconsumed_bytes(), bound);
         self.sent.record(record);
         while let Some(event) = self.mux.poll_event() {
@@ -187,7 +187,7 @@ impl Victim {
 
     fn check(&self) {
         let (mux, limits) = (&self.mux, &self.limits);
-        assert!(mux.unconsumed_bytes() <= u64::from(limits.connection_window_bytes));
+        assert!(mux.unconsumed_bytes() <= u64::from(limits.max_connection_window_bytes));
         assert!(mux.queued_bytes() <= 4 * limits.class_write_buffer_bytes);
         // Who is not open holds at least one frame that was not consumed.
         let open = u64::from(limits.max_local_streams) + u64::from(limits.max_remote_streams);

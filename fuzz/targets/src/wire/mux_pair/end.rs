@@ -38,7 +38,7 @@ pub(super) struct End {
 
 impl End {
     pub(super) fn new(role: Role, limits: Limits) -> Self {
-        let window_bound = limits.connection_window_bytes;
+        let window_bound = limits.max_connection_window_bytes;
         Self {
             mux: Mux::new(role, limits, Timestamp::from_millis(1)),
             role,
