@@ -16,6 +16,10 @@ use tokio::time::Instant;
 use crate::connection::{Closed, Connection, Link, StreamEnd};
 use crate::quic::{QuicReceiver, QuicSender};
 
+/// The largest message on a stream that the other side opened, but for control:
+/// a request is small, and what it decodes to may be many times as large.
+const MAX_REQUEST_BYTES: usize = 16 * 1024;
+
 /// Why a stream cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
@@ -156,7 +160,12 @@ impl Stream {
         let receiver = StreamReceiver {
             connection,
             io: receiver,
-            reader: MessageReader::default(),
+            reader: match (opened, class) {
+                (false, Class::Now | Class::Prefetch | Class::Offline) => {
+                    MessageReader::new(MAX_REQUEST_BYTES)
+                }
+                _ => MessageReader::default(),
+            },
             is_request: !opened,
             first_block_byte: None,
         };
