@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+pub mod bench;
 pub mod binaries;
 pub mod codegen;
 pub mod demo;
@@ -29,6 +30,8 @@ struct Cli {
 enum Chore {
     /// The main job: a server, listeners, music, and where every byte came from.
     Demo(demo::Args),
+    /// How fast ours is, and beside others.
+    Bench(bench::Args),
     /// Everything that CI checks: tidy, tests, packages, a project outside.
     Test(test::Args),
     /// Formatting, lints, crate edges, dependency floors, generated code, documentation.
@@ -47,6 +50,7 @@ enum Chore {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().chore {
         Chore::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
+        Chore::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Chore::Test(args) => test::run(&args).map(|()| ExitCode::SUCCESS),
         Chore::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
         Chore::Codegen(args) => codegen::run(&args).map(|()| ExitCode::SUCCESS),
