@@ -3,7 +3,8 @@
 //!
 //! The reason beside each row is the advisory or the defect that set it. Every
 //! version in `Cargo.lock` counts, also of crates that only another platform
-//! or a test builds.
+//! or a test builds. What the benchmark's peers lock counts too, and where
+//! they share a crate with the workspace, they have to share its version.
 
 use std::fs;
 
@@ -46,18 +47,30 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
     ("rsa", &[], "Marvin attack, not mended"),
 ];
 
-/// Checks every version in the committed `Cargo.lock`.
+/// The other `Cargo.lock` that is committed.
+const PEERS_LOCK: &str = "xtask/peers/Cargo.lock";
+
+/// Checks every version in both committed `Cargo.lock`s.
 ///
 /// # Errors
 ///
-/// Names each crate that is below its floor or refused.
+/// Names each crate that is below its floor or refused, or that the peers use
+/// in another version than the workspace.
 pub fn check() -> Result<()> {
-    let faults = faults(&committed()?);
-    if faults.is_empty() {
+    let (committed, peers) = (committed()?, read(PEERS_LOCK)?);
+    let faults = [faults(&committed), faults(&peers)].concat();
+    if !faults.is_empty() {
+        return Err(Failure::new(faults.join("\n"))
+            .hint("`cargo tree --invert NAME` says who wants it; `cargo update NAME` raises it"));
+    }
+    let strays = strays(&committed, &peers);
+    if strays.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(faults.join("\n"))
-        .hint("`cargo tree --invert NAME` says who wants it; `cargo update NAME` raises it"))
+    Err(Failure::new(strays.join("\n")).hint(format!(
+        "copy Cargo.lock over {PEERS_LOCK}; `cargo metadata --manifest-path \
+         xtask/peers/Cargo.toml` completes it"
+    )))
 }
 
 /// Names and versions in the committed `Cargo.lock`.
@@ -66,7 +79,12 @@ pub fn check() -> Result<()> {
 ///
 /// It is missing or not understood.
 pub(crate) fn committed() -> Result<Vec<(String, Version)>> {
-    let path = workspace::root().join("Cargo.lock");
+    read("Cargo.lock")
+}
+
+/// Names and versions in a `Cargo.lock` of this repository.
+fn read(path: &str) -> Result<Vec<(String, Version)>> {
+    let path = workspace::root().join(path);
     locked(&fs::read_to_string(&path).context(|| format!("read {}", path.display()))?)
 }
 
@@ -117,6 +135,33 @@ fn faults(locked: &[(String, Version)]) -> Vec<String> {
     faults
 }
 
+/// Crates that the peers use in a version that could be the workspace's, and
+/// is not: then both sides of a benchmark are not what is shipped.
+fn strays(workspace: &[(String, Version)], peers: &[(String, Version)]) -> Vec<String> {
+    let mut strays = Vec::new();
+    for (name, version) in peers {
+        let alike =
+            |(other, reviewed): &&(String, Version)| other == name && compatible(reviewed, version);
+        let mut reviewed = workspace.iter().filter(alike).map(|(_, reviewed)| reviewed).peekable();
+        if let Some(first) = reviewed.peek().copied()
+            && reviewed.all(|reviewed| reviewed != version)
+        {
+            strays.push(format!("{PEERS_LOCK} names {name} {version}, Cargo.lock {first}"));
+        }
+    }
+    strays
+}
+
+/// Whether cargo would take one for the other.
+fn compatible(one: &Version, other: &Version) -> bool {
+    let significant = |version: &Version| match (version.major, version.minor) {
+        (0, 0) => (0, 0, version.patch),
+        (0, minor) => (0, minor, 0),
+        (major, _) => (major, 0, 0),
+    };
+    significant(one) == significant(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_committed_lock_file_is_above_the_floors() {
+    fn the_committed_lock_files_are_above_the_floors() {
         check().unwrap();
     }
 
@@ -153,6 +198,19 @@ mod tests {
         assert_eq!(faults_of("rsa", "0.9.10").len(), 1);
         assert_eq!(faults_of("arrayref", "0.3.10").len(), 1);
         assert!(faults_of("arrayref", "0.3.9").is_empty());
+    }
+
+    fn strays_between(workspace: &str, peers: &str) -> usize {
+        let one = |version: &str| vec![("tokio".to_owned(), Version::parse(version).unwrap())];
+        strays(&one(workspace), &one(peers)).len()
+    }
+
+    #[test]
+    fn the_peers_share_the_versions_of_what_they_share() {
+        assert_eq!(strays_between("1.54.1", "1.54.1"), 0);
+        assert_eq!(strays_between("1.54.1", "1.54.0"), 1);
+        assert_eq!(strays_between("0.3.1", "0.3.2"), 1);
+        assert_eq!(strays_between("0.3.1", "0.4.0"), 0, "both can be locked side by side");
     }
 
     #[test]

@@ -40,13 +40,17 @@ pub fn run() -> Result<()> {
     Err(Failure::new(format!("not tidy: {}", failed.join(", "))))
 }
 
+/// Projects beside the workspace, which `cargo fmt --all` does not reach.
+const BESIDE: &[&str] = &["xtask/outside", "xtask/peers", "fuzz"];
+
 fn formatting() -> Result<()> {
     workspace::run(cargo().args(["fmt", "--all", "--check"]))
         .map_err(|failure| failure.hint("run `cargo fmt --all`"))?;
-    for manifest in ["xtask/outside/Cargo.toml", "fuzz/Cargo.toml"] {
-        let format = ["fmt", "--manifest-path", manifest];
-        workspace::run(cargo().args(format).args(["--", "--check"]))
-            .map_err(|failure| failure.hint(format!("run `cargo {}`", format.join(" "))))?;
+    for folder in BESIDE {
+        let manifest = format!("{folder}/Cargo.toml");
+        let fmt = ["fmt", "--manifest-path", &manifest];
+        workspace::run(cargo().args(fmt).args(["--", "--check"]))
+            .map_err(|failure| failure.hint(format!("run `cargo {}`", fmt.join(" "))))?;
     }
     Ok(())
 }
