@@ -111,6 +111,10 @@ pub struct Limits {
     /// records even in the course of a burst. Default 20 KiB: a click's answer
     /// and its first block, of which a listener waits for the first byte.
     pub small_record_stream_bytes: u64,
+    /// Round-trip time below which a small record holds a whole block. Default
+    /// 3 ms: on most paths so short a block comes in one go, and four records
+    /// cost more time than they save.
+    pub small_record_min_rtt: Duration,
 }
 
 impl Default for Limits {
@@ -141,6 +145,7 @@ impl Default for Limits {
             small_record_bytes: 4 * 1024,
             small_record_burst_bytes: 64 * 1024,
             small_record_stream_bytes: 20 * 1024,
+            small_record_min_rtt: Duration::from_millis(3),
         }
     }
 }

@@ -15,7 +15,8 @@ use std::time::Duration;
 use antiphon_handshake::{Receiver, Sender, Transport};
 use antiphon_types::Timestamp;
 use antiphon_wire::record::{
-    MAX_PLAINTEXT_BYTES, RECORD_HEADER_BYTES, RecordDecoder, TAG_BYTES, record_header,
+    MAX_PLAINTEXT_BYTES, MAX_RECORD_BYTES, RECORD_HEADER_BYTES, RecordDecoder, TAG_BYTES,
+    record_header,
 };
 use antiphon_wire::{ConnectionError, Event, Limits, Mux, Role, StreamId, reset_code};
 use bytes::{Buf, Bytes, BytesMut};
@@ -29,6 +30,15 @@ use crate::early::Early;
 
 /// Ciphertext gathered for one system call.
 const GATHER_BYTES: usize = 64 * 1024;
+/// What the socket has not taken, at most: a record begins below
+/// [`GATHER_BYTES`].
+const OUT_BYTES: usize = GATHER_BYTES + RECORD_HEADER_BYTES + MAX_RECORD_BYTES;
+/// Record from which on the whole of [`OUT_BYTES`] is reserved.
+const WORTH_RESERVING_BYTES: usize = 2 * 1024;
+/// A connection on which nothing happened for so long rests.
+const REST_AFTER: Duration = Duration::from_millis(500);
+/// What the decoder of a connection at rest may hold.
+const RESTING_BYTES: usize = 1024;
 /// When to look again if there is no deadline.
 const A_LONG_TIME: Duration = Duration::from_secs(3600);
 
@@ -111,6 +121,7 @@ async fn run(shared: &Shared, stream: TcpStream, transport: Transport) {
         receiver: transport.receiver,
         records: RecordDecoder::default(),
         out: BytesMut::new(),
+        rests_at: shared.clock.now(),
     };
     let alarm = tokio::time::sleep(Duration::ZERO);
     tokio::pin!(alarm);
@@ -131,6 +142,8 @@ struct Driver<'a> {
     records: RecordDecoder,
     /// Ciphertext that the socket has not taken yet.
     out: BytesMut,
+    /// When the buffers are given back, if nothing happens before.
+    rests_at: Timestamp,
 }
 
 /// What there is to do.
@@ -157,16 +170,21 @@ impl Driver<'_> {
             if dispatch(&mut state) {
                 self.shared.news.notify_waiters();
             }
-            let of_mux = state.mux().and_then(|mux| mux.poll_timeout());
-            (of_mux.into_iter().chain(self.records.poll_timeout()).min(), state.closing.clone())
+            (state.mux().and_then(|mux| mux.poll_timeout()), state.closing.clone())
         };
         if let (true, Some(reason)) = (self.out.is_empty(), closing) {
             return ControlFlow::Break(Closed::ByUs(reason));
         }
-        self.release();
-        self.set(alarm.as_mut(), deadline);
+        let deadlines = [deadline, self.records.poll_timeout(), self.release()];
+        self.set(alarm.as_mut(), deadlines.into_iter().flatten().min());
         match self.wake(alarm).await {
-            Wake::Read(read) => self.read(read),
+            Wake::Read(read) => {
+                self.read(read)?;
+                // Whoever waits for what has come may use it while it is warm,
+                // and answer before the next look at the socket.
+                tokio::task::yield_now().await;
+                ControlFlow::Continue(())
+            }
             Wake::Written(written) => {
                 let written = written.map_err(|error| Closed::Broken(error.to_string()));
                 match written {
@@ -213,12 +231,19 @@ impl Driver<'_> {
         reading.poll(context)
     }
 
-    /// Gives back what is not needed while the connection rests.
-    fn release(&mut self) {
+    /// Gives the buffers back once the connection rests; when to look again.
+    /// In the course of a burst they are kept, since the allocator would hand
+    /// their pages to the system and back.
+    fn release(&mut self) -> Option<Timestamp> {
+        let holds = self.out.capacity() > 0 || self.records.memory_bytes() > RESTING_BYTES;
+        if !holds || self.shared.clock.now() < self.rests_at {
+            return holds.then_some(self.rests_at);
+        }
         if self.out.is_empty() {
             self.out = BytesMut::new();
         }
         self.records.release_if_empty();
+        None
     }
 
     /// Moves the alarm, unless it goes off early enough: the deadline moves
@@ -261,6 +286,11 @@ impl Driver<'_> {
                 self.out.truncate(start);
                 break;
             }
+            self.rests_at = now + REST_AFTER;
+            if plaintext_bytes >= WORTH_RESERVING_BYTES {
+                // More is likely to follow: grow once, and not by doubling.
+                self.out.reserve(OUT_BYTES.saturating_sub(self.out.len()));
+            }
             self.out.extend_from_slice(&[0; TAG_BYTES]);
             let record = &mut self.out[start + RECORD_HEADER_BYTES..];
             let header = match (record_header(record.len()), self.sender.encrypt_in_place(record)) {
@@ -282,7 +312,11 @@ impl Driver<'_> {
                     None => Closed::Broken("it ended".to_owned()),
                 });
             }
-            Ok(_) => self.records.handle_read(self.shared.clock.now()),
+            Ok(_) => {
+                let now = self.shared.clock.now();
+                self.rests_at = now + REST_AFTER;
+                self.records.handle_read(now);
+            }
             Err(error) => return ControlFlow::Break(Closed::Broken(error.to_string())),
         }
         loop {

@@ -3,7 +3,6 @@
 use antiphon_types::Timestamp;
 
 use crate::limits::Limits;
-use crate::record::MAX_PLAINTEXT_BYTES;
 
 /// Small records at the start of a burst, large ones in its course.
 ///
@@ -17,19 +16,15 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The most plaintext of a record that leaves now.
-    pub(super) fn record_bytes(&mut self, limits: &Limits, now: Timestamp) -> usize {
+    /// Whether a record that leaves now is one of the first of a burst.
+    pub(super) fn begins(&mut self, limits: &Limits, now: Timestamp) -> bool {
         let idle = self
             .last_data
             .is_none_or(|last| now.saturating_since(last) >= limits.idle_before_small);
         if idle {
             self.burst_bytes = 0;
         }
-        if self.burst_bytes < limits.small_record_burst_bytes {
-            limits.small_record_bytes
-        } else {
-            MAX_PLAINTEXT_BYTES
-        }
+        self.burst_bytes < limits.small_record_burst_bytes
     }
 
     /// A record with that much data left.

@@ -8,11 +8,19 @@ use super::memory::trim;
 use super::schedule::Budget;
 use super::stream::{Direction, Stream};
 use super::{Control, Event, Mux};
-use crate::frame::{FRAME_HEADER_BYTES, Frame, MAX_CONTROL_FRAME_BYTES, StreamId, put_data_header};
+use crate::frame::{
+    FRAME_HEADER_BYTES, Frame, MAX_CONTROL_FRAME_BYTES, MAX_FRAME_PAYLOAD_BYTES, StreamId,
+    put_data_header,
+};
+use crate::record::MAX_PLAINTEXT_BYTES;
 
 /// Room for a go-away, an answer and a ping, or for any other control frame.
 const MIN_RECORD_ROOM_BYTES: usize = 256;
 const _: () = assert!(MAX_CONTROL_FRAME_BYTES + 2 * 16 <= MIN_RECORD_ROOM_BYTES);
+
+/// A record with a block and what else may stand before it.
+const BLOCK_RECORD_BYTES: usize =
+    MIN_RECORD_ROOM_BYTES + FRAME_HEADER_BYTES + MAX_FRAME_PAYLOAD_BYTES;
 
 impl Mux {
     /// Appends the plaintext of one record to `out` and says how many bytes:
@@ -29,10 +37,7 @@ impl Mux {
         if max_bytes < MIN_RECORD_ROOM_BYTES || !self.has_output() {
             return 0;
         }
-        let mut record_bytes = self.pace.record_bytes(&self.limits, self.now).min(max_bytes);
-        if self.urgent_stream_begins() {
-            record_bytes = record_bytes.min(self.limits.small_record_bytes);
-        }
+        let record_bytes = self.record_bytes().min(max_bytes);
         let start = out.len();
         let end = start + record_bytes;
         self.put_connection_frames(out);
@@ -46,6 +51,17 @@ impl Mux {
             self.put_ping(out);
         }
         out.len() - start
+    }
+
+    /// The most plaintext of a record that leaves now.
+    fn record_bytes(&mut self) -> usize {
+        let near = self.rtt().is_some_and(|rtt| rtt < self.limits.small_record_min_rtt);
+        let small = if near { BLOCK_RECORD_BYTES } else { self.limits.small_record_bytes };
+        if self.pace.begins(&self.limits, self.now) || self.urgent_stream_begins() {
+            small
+        } else {
+            MAX_PLAINTEXT_BYTES
+        }
     }
 
     /// Whether the stream whose turn it is has an impatient reader and has sent

@@ -123,6 +123,7 @@ fn f6_limits_at_their_edges_never_panic_or_hang() {
             small_record_bytes: small,
             small_record_burst_bytes: small as u64,
             small_record_stream_bytes: small as u64,
+            small_record_min_rtt: time,
         };
         let mut pair = Pair::new(limits);
         let id = pair.initiator.mux.open(Class::Offline).unwrap();
