@@ -56,22 +56,25 @@ impl Mux {
     /// The most plaintext of a record that leaves now.
     fn record_bytes(&mut self) -> usize {
         let near = self.rtt().is_some_and(|rtt| rtt < self.limits.small_record_min_rtt);
-        let small = if near { BLOCK_RECORD_BYTES } else { self.limits.small_record_bytes };
-        if self.pace.begins(&self.limits, self.now) || self.urgent_stream_begins() {
-            small
-        } else {
+        let urgent_sent = self.urgent_stream_sent();
+        let urgent = urgent_sent.is_some_and(|sent| sent < self.limits.small_record_stream_bytes);
+        if !urgent && !self.pace.begins(&self.limits, self.now) {
             MAX_PLAINTEXT_BYTES
+        } else if near && urgent_sent != Some(0) {
+            // The first is small even so: the other side wakes up for it while
+            // this one encrypts the rest.
+            BLOCK_RECORD_BYTES
+        } else {
+            self.limits.small_record_bytes
         }
     }
 
-    /// Whether the stream whose turn it is has an impatient reader and has sent
-    /// little so far.
-    fn urgent_stream_begins(&self) -> bool {
-        self.schedule
-            .next(self.budget())
-            .filter(|(class, _)| *class <= Class::Now)
-            .and_then(|(_, id)| self.streams.get(&id))
-            .is_some_and(|stream| stream.send.sent_bytes < self.limits.small_record_stream_bytes)
+    /// What the stream whose turn it is has sent so far, if it has an impatient
+    /// reader.
+    fn urgent_stream_sent(&self) -> Option<u64> {
+        let (_, id) =
+            self.schedule.next(self.budget()).filter(|(class, _)| *class <= Class::Now)?;
+        self.streams.get(&id).map(|stream| stream.send.sent_bytes)
     }
 
     fn has_output(&self) -> bool {
