@@ -237,9 +237,9 @@ impl Drop for Alive {
 }
 
 impl Connection {
-    /// Connects. Returns at once: streams may be opened and written at once,
-    /// and what they hold when the socket stands (up to 4 KiB) travels as
-    /// early data. That must be harmless if it were replayed.
+    /// Connects. Returns at once: streams may be opened and written at once, up
+    /// to 64 KiB in all. What they hold when a TCP socket stands (up to 4 KiB)
+    /// travels as early data. That must be harmless if it were replayed.
     ///
     /// Must be called within a tokio runtime, as everything here.
     pub fn dial(dial: Dial) -> Self {

@@ -1,15 +1,17 @@
-//! Authenticated, encrypted, multiplexed links over TCP.
+//! Authenticated, encrypted, multiplexed links over TCP and QUIC.
 //!
-//! This is where the sans-IO cores of `handshake` and `wire` meet sockets.
+//! This is where the sans-IO cores of `handshake` and `wire` meet sockets, and
+//! where quinn's QUIC stands beside them behind the same interface
+//! ([`Transport`]).
 //! Read [`Connection`] and [`Stream`] first: a connection is dialled with
 //! [`Connection::dial`] or accepted with [`Acceptor`], is known by the
 //! [`NodeId`](antiphon_types::NodeId) of its other end, and carries many
 //! streams of messages and blocks. What the messages mean is left to the
 //! engines of client and server.
 //!
-//! What is written to a connection before it stands travels as early data in
-//! the first message of the handshake, so a cold request costs two round trips
-//! with TCP's own.
+//! Streams may be opened and written before a connection stands. Over TCP that
+//! travels as early data in the first message of the handshake, over QUIC right
+//! behind the handshake: a cold request costs two round trips either way.
 //!
 //! ```
 //! use antiphon_handshake::identity::NodeSecret;

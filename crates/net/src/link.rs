@@ -11,7 +11,7 @@ use antiphon_types::NodeId;
 pub struct ServerLink {
     /// Name or address of the host; an IPv6 address without its brackets.
     pub host: String,
-    /// TCP port.
+    /// Port, of TCP and of UDP.
     pub port: u16,
     /// The server's key.
     pub node: NodeId,

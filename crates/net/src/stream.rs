@@ -383,7 +383,7 @@ impl StreamSender {
         self.write(message::encode_protobuf(message)).await
     }
 
-    /// Sends a block. Its data is not copied before it is encrypted.
+    /// Sends a block. Its data is copied once, into what is encrypted in place.
     pub async fn send_block(
         &mut self,
         index: u32,
