@@ -120,8 +120,10 @@ pub enum Event {
 /// more urgent ones send [`starvation_bytes`](Limits::starvation_bytes) may
 /// then send 16 KiB. Prefetch and offline copies also wait when they would
 /// make a queue on the way that delays what is more urgent, see
-/// [`background_delay`](Limits::background_delay). A record is at most 4 KiB at the start of a burst, so
-/// that its first bytes are of use early, and up to 64 KiB later.
+/// [`background_delay`](Limits::background_delay). A record is at most 4 KiB at
+/// the start of a burst, so that its first bytes are of use early (a block where
+/// the round trip is short, see
+/// [`small_record_min_rtt`](Limits::small_record_min_rtt)), and up to 64 KiB later.
 ///
 /// # Copies
 ///
