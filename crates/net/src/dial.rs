@@ -6,6 +6,7 @@
 //! never for a request: what was written before waits for the winner.
 
 use std::io;
+use std::iter::Peekable;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +17,15 @@ use tokio::time::Instant;
 
 use crate::connection::{Closed, Dial, Shared};
 use crate::quic::{self, QuicLink};
-use crate::tcp::{driver, greeting};
+use crate::tcp::driver::{self, Dialled};
 use crate::{Transport, socket};
 
 /// How long one attempt may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a TCP connection may take to answer the greeting, before the next
+/// is tried: a round trip and a lost packet.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the next address waits for the one before (RFC 8305 section 5).
 const ADDRESS_DELAY: Duration = Duration::from_millis(250);
@@ -32,22 +37,28 @@ const QUIC_DELAY: Duration = Duration::from_millis(100);
 /// Addresses tried for one connection: they come from strangers.
 const MAX_ADDRESSES: usize = 8;
 
-/// A transport that stands.
-enum Won {
+/// An attempt that got through.
+enum Through {
     Tcp(TcpStream),
+    Quic(QuicLink),
+}
+
+/// A connection that stands.
+enum Connected {
+    Tcp(Box<Dialled>),
     Quic(QuicLink),
 }
 
 /// Connects, shakes hands and runs the connection to its end.
 pub(crate) async fn run(shared: Arc<Shared>, dial: Dial) {
-    let won = tokio::select! {
-        won = connect(&dial) => won,
+    let connected = tokio::select! {
+        connected = connect(&shared, &dial) => connected,
         reason = closed_by_us(&shared) => Err(reason),
     };
-    match won {
+    match connected {
         Err(reason) => shared.close(reason),
-        Ok(Won::Tcp(stream)) => run_tcp(&shared, stream, &dial).await,
-        Ok(Won::Quic(link)) => {
+        Ok(Connected::Tcp(dialled)) => driver::dialled(&shared, *dialled).await,
+        Ok(Connected::Quic(link)) => {
             quic::driver::established(&shared, &link);
             shared.news.notify_waiters();
             quic::driver::run(shared).await;
@@ -65,62 +76,85 @@ async fn closed_by_us(shared: &Shared) -> Closed {
     }
 }
 
-async fn run_tcp(shared: &Arc<Shared>, mut stream: TcpStream, dial: &Dial) {
-    let early = driver::take_early(shared);
-    let greeting = greeting::initiate(&mut stream, &dial.secret, &dial.node, &dial.service, &early);
-    let greeted = tokio::select! {
-        greeted = tokio::time::timeout(ATTEMPT_TIMEOUT, greeting) => match greeted {
-            Ok(Ok(greeted)) => greeted,
-            Ok(Err(error)) => return shared.close(Closed::Handshake(error.to_string())),
-            Err(_) => {
-                let reason = "the handshake was not answered".to_owned();
-                return shared.close(Closed::Handshake(reason));
-            }
-        },
-        reason = closed_by_us(shared) => return shared.close(reason),
-    };
-    driver::established(shared, stream, greeted).await;
+/// The first attempt that gets through and finds who was called. Another host,
+/// or a box in the middle that takes TCP and says nothing, does not end the
+/// search.
+async fn connect(shared: &Shared, dial: &Dial) -> Result<Connected, Closed> {
+    let mut race = Race::begin(dial).await;
+    let mut refused = None;
+    while let Some(through) = race.next(dial).await {
+        let stream = match through {
+            Through::Quic(link) => return Ok(Connected::Quic(link)),
+            Through::Tcp(stream) => stream,
+        };
+        let greeting = driver::greet(shared, stream, dial);
+        refused = Some(match tokio::time::timeout(GREETING_TIMEOUT, greeting).await {
+            Ok(Ok(dialled)) => return Ok(Connected::Tcp(Box::new(dialled))),
+            Ok(Err(error)) => Closed::Handshake(error.to_string()),
+            Err(_) => Closed::Handshake("the handshake was not answered".to_owned()),
+        });
+    }
+    Err(refused.unwrap_or_else(|| Closed::Unreachable {
+        address: dial.addresses.join(", "),
+        reason: race.failure.unwrap_or(io::ErrorKind::AddrNotAvailable.into()).to_string(),
+    }))
 }
 
-/// The first attempt that stands.
-async fn connect(dial: &Dial) -> Result<Won, Closed> {
-    let unreachable = |error: io::Error| Closed::Unreachable {
-        address: dial.addresses.join(", "),
-        reason: error.to_string(),
-    };
-    let (addresses, mut failure) = resolve(&dial.addresses).await;
-    let mut waiting = attempts(&addresses, dial.transport).into_iter().peekable();
-    let mut racing = JoinSet::new();
-    // What the attempts that have begun were scheduled for, and began at.
-    let (mut schedule, mut clock) = (Duration::ZERO, Instant::now());
-    loop {
-        let next_at = waiting.peek().map(|(at, ..)| clock + at.saturating_sub(schedule));
-        if racing.is_empty() && next_at.is_none() {
-            return Err(unreachable(failure.unwrap_or(io::ErrorKind::AddrNotAvailable.into())));
+/// Attempts that begin one after another and go on side by side.
+struct Race {
+    waiting: Peekable<std::vec::IntoIter<Planned>>,
+    racing: JoinSet<io::Result<Through>>,
+    /// What the last attempt that has begun was planned for, and when it began.
+    planned: Duration,
+    began: Instant,
+    failure: Option<io::Error>,
+}
+
+/// When to try what, counted from the begin.
+type Planned = (Duration, SocketAddr, Transport);
+
+impl Race {
+    async fn begin(dial: &Dial) -> Self {
+        let (addresses, failure) = resolve(&dial.addresses).await;
+        Self {
+            waiting: attempts(&addresses, dial.transport).into_iter().peekable(),
+            racing: JoinSet::new(),
+            planned: Duration::ZERO,
+            began: Instant::now(),
+            failure,
         }
-        // Nothing is waited for once all before have failed.
-        let at = next_at.map(|at| if racing.is_empty() { clock } else { at });
-        tokio::select! {
-            () = tokio::time::sleep_until(at.unwrap_or(clock)), if at.is_some() => {
-                if let Some((at, address, transport)) = waiting.next() {
-                    (schedule, clock) = (at, Instant::now());
-                    racing.spawn(attempt(address, transport, dial.clone()));
-                }
+    }
+
+    /// The next that gets through; `None` when all have failed.
+    async fn next(&mut self, dial: &Dial) -> Option<Through> {
+        loop {
+            let planned = self.waiting.peek().map(|(at, ..)| at.saturating_sub(self.planned));
+            if self.racing.is_empty() && planned.is_none() {
+                return None;
             }
-            Some(outcome) = racing.join_next(), if !racing.is_empty() => match outcome {
-                Ok(Ok(won)) => return Ok(won),
-                Ok(Err(error)) => failure = Some(error),
-                Err(_) => {}
-            },
+            // Nothing is waited for once all before have failed.
+            let pause =
+                planned.map(|pause| if self.racing.is_empty() { Duration::ZERO } else { pause });
+            let due = self.began + pause.unwrap_or_default();
+            tokio::select! {
+                () = tokio::time::sleep_until(due), if pause.is_some() => {
+                    if let Some((at, address, transport)) = self.waiting.next() {
+                        (self.planned, self.began) = (at, Instant::now());
+                        self.racing.spawn(attempt(address, transport, dial.clone()));
+                    }
+                }
+                Some(outcome) = self.racing.join_next(), if !self.racing.is_empty() => match outcome {
+                    Ok(Ok(through)) => return Some(through),
+                    Ok(Err(error)) => self.failure = Some(error),
+                    Err(_) => {}
+                },
+            }
         }
     }
 }
 
 /// When to try what, in this order.
-fn attempts(
-    addresses: &[SocketAddr],
-    transport: Transport,
-) -> Vec<(Duration, SocketAddr, Transport)> {
+fn attempts(addresses: &[SocketAddr], transport: Transport) -> Vec<Planned> {
     let mut attempts = Vec::new();
     let mut at = Duration::ZERO;
     for &address in addresses {
@@ -157,11 +191,13 @@ async fn resolve(names: &[String]) -> (Vec<SocketAddr>, Option<io::Error>) {
     (addresses, failure)
 }
 
-async fn attempt(address: SocketAddr, transport: Transport, dial: Dial) -> io::Result<Won> {
+async fn attempt(address: SocketAddr, transport: Transport, dial: Dial) -> io::Result<Through> {
     let attempt = async {
         Ok(match transport {
-            Transport::Quic => Won::Quic(quic::connect(address, &dial.secret, dial.node).await?),
-            Transport::Auto | Transport::Tcp => Won::Tcp(socket::connect(address).await?),
+            Transport::Quic => {
+                Through::Quic(quic::connect(address, &dial.secret, dial.node).await?)
+            }
+            Transport::Auto | Transport::Tcp => Through::Tcp(socket::connect(address).await?),
         })
     };
     tokio::time::timeout(ATTEMPT_TIMEOUT, attempt)

@@ -18,15 +18,17 @@ use antiphon_wire::record::{
     MAX_PLAINTEXT_BYTES, MAX_RECORD_BYTES, RECORD_HEADER_BYTES, RecordDecoder, TAG_BYTES,
     record_header,
 };
-use antiphon_wire::{ConnectionError, Event, Limits, Mux, Role, StreamId, reset_code};
+use antiphon_wire::{ConnectionError, Event, Limits, Mux, Role, StreamId};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use super::greeting::{Greeted, MAX_EARLY_BYTES};
-use crate::connection::{Closed, Incoming, Link, Phase, Shared, State, StreamEnd, StreamState};
-use crate::early::Early;
+use super::greeting::{self, Greeted, GreetingError, MAX_EARLY_BYTES};
+use crate::connection::{
+    Closed, Dial, Incoming, Link, Phase, Shared, State, StreamEnd, StreamState,
+};
+use crate::early::Given;
 
 /// Ciphertext gathered for one system call.
 const GATHER_BYTES: usize = 64 * 1024;
@@ -44,50 +46,51 @@ const RESTING_BYTES: usize = 1024;
 /// When to look again if there is no deadline.
 const A_LONG_TIME: Duration = Duration::from_secs(3600);
 
-/// Gives what was written before the connection stood to a multiplexer, and
-/// takes its first record: the early data.
-pub(crate) fn take_early(shared: &Shared) -> BytesMut {
+/// What a dialled connection needs to begin.
+pub(crate) struct Dialled {
+    stream: TcpStream,
+    greeted: Greeted,
+    mux: Box<Mux>,
+    given: Given,
+}
+
+/// Shakes hands on a new socket. What was written before travels along, and
+/// stays where it is: if this fails, another attempt takes it again.
+pub(crate) async fn greet(
+    shared: &Shared,
+    mut stream: TcpStream,
+    dial: &Dial,
+) -> Result<Dialled, GreetingError> {
     let now = shared.clock.now();
     let mut mux = Box::new(Mux::new(Role::Initiator, Limits::default(), now));
-    let mut state = shared.lock();
-    let early = match std::mem::replace(&mut state.link, Link::Pending(Early::default())) {
-        Link::Pending(early) => early,
-        Link::Mux(_) | Link::Quic(_) => return BytesMut::new(),
-    };
-    for (id, stream) in early.into_streams() {
-        // It has the same id there, being opened in the same order.
-        let opened = mux.open(stream.class);
-        debug_assert_eq!(opened, Ok(id));
-        for chunk in stream.chunks {
-            // What `Early` holds is less than a class may queue.
-            let written = mux.write(id, chunk);
-            debug_assert_eq!(written, Ok(()));
-        }
-        if stream.given_up {
-            mux.reset(id, reset_code::CANCELLED);
-        } else if stream.finished {
-            mux.finish(id);
-        }
+    let mut given = Given::default();
+    if let Link::Pending(early) = &shared.lock().link {
+        early.give(&mut mux, &mut given);
     }
-    let mut record = BytesMut::new();
-    mux.poll_record(now, &mut record, MAX_EARLY_BYTES);
-    state.link = Link::Mux(mux);
-    // There is more room now than there was.
-    state.streams.values().for_each(|stream| stream.writable.notify_one());
-    record
+    let mut early = BytesMut::new();
+    mux.poll_record(now, &mut early, MAX_EARLY_BYTES);
+    let greeted =
+        greeting::initiate(&mut stream, &dial.secret, &dial.node, &dial.service, &early).await?;
+    Ok(Dialled { stream, greeted, mux, given })
 }
 
 /// Runs a connection that we have dialled to its end.
-pub(crate) async fn established(shared: &Shared, stream: TcpStream, greeted: Greeted) {
+pub(crate) async fn dialled(shared: &Shared, dialled: Dialled) {
+    let Dialled { stream, greeted, mut mux, mut given } = dialled;
     {
         let mut state = shared.lock();
-        state.phase = Phase::Established { confirmed: true };
-        state.addresses = stream.local_addr().ok().zip(stream.peer_addr().ok());
+        if let Link::Pending(early) = &state.link {
+            // What was written while hands were shaken.
+            early.give(&mut mux, &mut given);
+        }
         // The first record from us proves to the other side that we are no
         // recording; the answer tells the round-trip time.
-        if let Some(mux) = state.mux() {
-            mux.ping(shared.clock.now());
-        }
+        mux.ping(shared.clock.now());
+        state.link = Link::Mux(mux);
+        state.phase = Phase::Established { confirmed: true };
+        state.addresses = stream.local_addr().ok().zip(stream.peer_addr().ok());
+        // There is more room now than there was.
+        state.streams.values().for_each(|stream| stream.writable.notify_one());
     }
     shared.news.notify_waiters();
     run(shared, stream, greeted.transport).await;

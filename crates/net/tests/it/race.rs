@@ -3,6 +3,7 @@
 use antiphon_net::{Closed, Connection, Transport};
 use antiphon_types::Class;
 use bytes::Bytes;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, UdpSocket};
 
 use crate::support::{dial, listen, message};
@@ -53,6 +54,32 @@ async fn a_dead_address_does_not_hold_up_a_living_one() {
     dial.addresses.insert(0, "no-such-name.invalid:1".to_owned());
     Connection::dial(dial).established().await.unwrap();
     acceptor.accept().await;
+}
+
+/// Something takes TCP at the first address and says nothing; something else
+/// at the second.
+#[tokio::test(start_paused = true)]
+async fn whoever_takes_tcp_and_is_not_who_was_called_does_not_end_the_search() {
+    let mut acceptor = listen().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let babbling = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut dial = dial(acceptor.local_address(), Transport::Tcp);
+    for listener in [&silent, &babbling] {
+        dial.addresses.insert(0, listener.local_addr().unwrap().to_string());
+    }
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = babbling.accept().await.unwrap();
+            let _ = stream.write_all(b"220 mail.example ESMTP\r\n").await;
+        }
+    });
+    let client = Connection::dial(dial);
+    let mut stream = client.open(Class::Control).unwrap();
+    stream.send_message(Bytes::from_static(b"hello")).await.unwrap();
+    let mut accepted = acceptor.accept().await.accept().await.unwrap();
+    assert_eq!(message(&mut accepted).await.unwrap(), "hello");
+    client.established().await.unwrap();
+    drop(silent);
 }
 
 #[tokio::test]
