@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use antiphon_handshake::door::DoorCounters;
@@ -14,13 +14,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Shared};
 use crate::door::{AcceptorLimits, Door, Place};
 use crate::quic::{self, QuicLink};
 use crate::socket;
 use crate::tcp::greeting::{self, Host};
 /// Ports tried when any port will do.
 const PORT_ATTEMPTS: usize = 16;
+
+/// How long a connection may be open before its owner lets it in.
+const LET_IN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Connections that wait to be accepted by their owner.
 const QUEUED_CONNECTIONS: usize = 64;
@@ -111,8 +114,8 @@ impl Porter {
                     // Whoever is refused is not told why: the socket closes.
                     let Ok(place) = self.door.arrive(from.ip()) else { continue };
                     let id = place.id();
-                    let task = tokio::spawn(Arc::clone(&self).greet_tcp(stream, from, place));
-                    self.door.watch(id, task.abort_handle());
+                    let greeting = Arc::clone(&self).greet_tcp(stream, from, place);
+                    self.door.watch(id, || tokio::spawn(greeting).abort_handle());
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: existing connections go
@@ -141,11 +144,12 @@ impl Porter {
     async fn listen_quic(self: Arc<Self>, endpoint: Endpoint) {
         while let Some(incoming) = endpoint.accept().await {
             // An address that may be forged costs one packet, and no memory.
-            if self.door.must_prove_address() && incoming.may_retry() {
+            let from = incoming.remote_address().ip();
+            if self.door.must_prove_address(from) && incoming.may_retry() {
                 let _ = incoming.retry();
                 continue;
             }
-            let admitted = self.door.arrive(incoming.remote_address().ip());
+            let admitted = self.door.arrive(from);
             // The first message is there: that is how we hear of it.
             match admitted.and_then(|place| place.greeted().map(|()| place)) {
                 Ok(place) => {
@@ -173,8 +177,18 @@ impl Porter {
     }
 
     async fn hand_out(&self, connection: Connection) {
+        tokio::spawn(expel(Arc::downgrade(&connection.shared)));
         // Refused only while shutting down.
         let _ = self.ready.send(connection).await;
+    }
+}
+
+/// Closes a connection whose owner does not let it in: who is not known after so
+/// long is a stranger who holds a place.
+async fn expel(shared: Weak<Shared>) {
+    tokio::time::sleep(LET_IN_TIMEOUT).await;
+    if let Some(shared) = shared.upgrade() {
+        shared.expel();
     }
 }
 

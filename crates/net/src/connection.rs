@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::door::Place;
 use crate::early::Early;
 use crate::quic::{self, Delivery, QuicLink, QuicReceiver, QuicSender};
-use crate::stream::Stream;
+use crate::stream::{Origin, Stream};
 use crate::tcp::driver;
 use crate::tcp::greeting::Greeted;
 use crate::{Clock, Transport, dial};
@@ -93,6 +93,8 @@ pub(crate) struct State {
     /// Streams that are, or began as, the multiplexer's.
     pub(crate) streams: BTreeMap<StreamId, StreamState>,
     pub(crate) incoming: VecDeque<Incoming>,
+    /// Whether the other side's first stream was taken.
+    pub(crate) has_accepted: bool,
     pub(crate) phase: Phase,
     pub(crate) addresses: Option<(SocketAddr, SocketAddr)>,
     /// The reason for which we want to close, once all is sent.
@@ -175,6 +177,18 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Ends an accepted connection that was not let in.
+    pub(crate) fn expel(&self) {
+        let mut state = self.lock();
+        if state.place.is_some() {
+            state.closing.get_or_insert_with(|| "it was not let in".to_owned());
+            drop(state);
+            self.work.notify_one();
+        }
+    }
+}
+
 impl State {
     pub(crate) fn closed(&self) -> Option<Closed> {
         match &self.phase {
@@ -231,7 +245,15 @@ struct Alive {
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        self.shared.lock().closing.get_or_insert_with(|| "no longer needed".to_owned());
+        let mut state = self.shared.lock();
+        if state.closing.is_none() {
+            let reason = "no longer needed";
+            state.closing = Some(reason.to_owned());
+            if let Some(mux) = state.mux() {
+                mux.go_away(CloseCode::SHUTDOWN, reason);
+            }
+        }
+        drop(state);
         self.shared.work.notify_one();
     }
 }
@@ -291,6 +313,7 @@ impl Connection {
             link,
             streams: BTreeMap::new(),
             incoming: VecDeque::new(),
+            has_accepted: false,
             phase,
             addresses: None,
             closing: None,
@@ -391,7 +414,8 @@ impl Connection {
     }
 
     /// Says that the other side has shown its right to be here. Until then an
-    /// accepted connection counts among the strangers, who are few.
+    /// accepted connection counts among the strangers, who are few; after 15 s
+    /// it is closed.
     pub fn let_in(&self) {
         // Dropped outside: giving a place back takes another lock.
         let place = self.shared.lock().place.take();
@@ -421,26 +445,29 @@ impl Connection {
             Link::Quic(link) => {
                 let (sender, receiver) = link.open(class).map_err(|error| refused(&error))?;
                 drop(state);
-                return Ok(Stream::of_quic(self.clone(), class, true, (sender, receiver)));
+                return Ok(Stream::of_quic(self.clone(), class, Origin::Ours, (sender, receiver)));
             }
         };
         state.streams.insert(id, StreamState::default());
         drop(state);
-        Ok(Stream::of_mux(self.clone(), id, class, true))
+        Ok(Stream::of_mux(self.clone(), id, class, Origin::Ours))
     }
 
     /// The next stream that the other side has opened.
     pub async fn accept(&self) -> Result<Stream, Closed> {
-        let incoming = self
+        let (incoming, first) = self
             .wait_for(|state| match state.incoming.pop_front() {
-                Some(stream) => Some(Ok(stream)),
+                Some(stream) => {
+                    Some(Ok((stream, !std::mem::replace(&mut state.has_accepted, true))))
+                }
                 None => state.closed().map(Err),
             })
             .await?;
+        let origin = if first { Origin::Session } else { Origin::Request };
         Ok(match incoming {
-            Incoming::Mux(id, class) => Stream::of_mux(self.clone(), id, class, false),
+            Incoming::Mux(id, class) => Stream::of_mux(self.clone(), id, class, origin),
             Incoming::Quic(class, sender, receiver) => {
-                Stream::of_quic(self.clone(), class, false, (sender, receiver))
+                Stream::of_quic(self.clone(), class, origin, (sender, receiver))
             }
         })
     }

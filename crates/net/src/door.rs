@@ -17,7 +17,7 @@ use crate::Clock;
 pub struct AcceptorLimits {
     /// Connections that were not let in yet, in the handshake or before
     /// [`Connection::let_in`](crate::Connection::let_in), and what is computed
-    /// for them.
+    /// for them. Default 256 in all, otherwise as the door has it.
     pub strangers: DoorLimits,
     /// First messages remembered, so that a recorded one is not answered
     /// twice. What may travel in one is harmless to repeat, so forgetting the
@@ -28,7 +28,9 @@ pub struct AcceptorLimits {
 
 impl Default for AcceptorLimits {
     fn default() -> Self {
-        Self { strangers: DoorLimits::default(), remembered_greetings: 65_536 }
+        // Fewer than a door allows: each may hold a megabyte until it is let in.
+        let strangers = DoorLimits { half_open: 256, ..DoorLimits::default() };
+        Self { strangers, remembered_greetings: 65_536 }
     }
 }
 
@@ -62,9 +64,9 @@ impl Door {
         self.patience
     }
 
-    /// Whether newcomers should prove their address first.
-    pub(crate) fn must_prove_address(&self) -> bool {
-        self.lock().door.must_prove_address()
+    /// Whether a newcomer should prove its address first.
+    pub(crate) fn must_prove_address(&self, from: IpAddr) -> bool {
+        self.lock().door.must_prove_address(from)
     }
 
     pub(crate) fn counters(&self) -> DoorCounters {
@@ -81,9 +83,13 @@ impl Door {
         Ok(Place { door: Arc::clone(self), id: arrival.place })
     }
 
-    /// Which task to end when a place is given to somebody else.
-    pub(crate) fn watch(&self, place: PlaceId, task: AbortHandle) {
-        self.lock().silent.insert(place, task);
+    /// Starts the task that waits for a first message, to be ended when its
+    /// place is given to somebody else.
+    pub(crate) fn watch(&self, place: PlaceId, start: impl FnOnce() -> AbortHandle) {
+        // Locked before it starts, so that it cannot end before it is known.
+        let mut state = self.lock();
+        let task = start();
+        state.silent.insert(place, task);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

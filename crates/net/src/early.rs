@@ -58,14 +58,14 @@ impl Early {
     }
 
     /// Keeps data; false if there is no room before the connection stands.
-    pub(crate) fn write(&mut self, id: StreamId, data: Bytes) -> bool {
-        if self.queued_bytes + data.len() > MAX_QUEUED_BYTES {
+    pub(crate) fn write(&mut self, id: StreamId, pieces: &[Bytes]) -> bool {
+        let bytes: usize = pieces.iter().map(Bytes::len).sum();
+        if self.queued_bytes + bytes > MAX_QUEUED_BYTES {
             return false;
         }
         if let Some(stream) = self.stream(id) {
-            let length = data.len();
-            stream.chunks.push(data);
-            self.queued_bytes += length;
+            stream.chunks.extend_from_slice(pieces);
+            self.queued_bytes += bytes;
         }
         true
     }
@@ -138,7 +138,7 @@ mod tests {
         let mut early = Early::default();
         let first = early.open(Class::Control).unwrap();
         let second = early.open(Class::Now).unwrap();
-        assert!(early.write(second, Bytes::from_static(b"play")));
+        assert!(early.write(second, &[Bytes::from_static(b"play")]));
         early.finish(second);
         early.give_up(first);
         let streams: Vec<_> = early.into_streams().collect();
@@ -156,15 +156,15 @@ mod tests {
         let mux = || Mux::new(Role::Initiator, Limits::default(), Timestamp::ZERO);
         let mut early = Early::default();
         let first = early.open(Class::Control).unwrap();
-        assert!(early.write(first, Bytes::from_static(b"hello")));
+        assert!(early.write(first, &[Bytes::from_static(b"hello")]));
         let (mut parts, mut given) = (mux(), Given::default());
         early.give(&mut parts, &mut given);
         assert_eq!(parts.queued_bytes(), 5);
 
         let second = early.open(Class::Now).unwrap();
         let third = early.open(Class::Now).unwrap();
-        assert!(early.write(first, Bytes::from_static(b"!")));
-        assert!(early.write(second, Bytes::from_static(b"play")));
+        assert!(early.write(first, &[Bytes::from_static(b"!")]));
+        assert!(early.write(second, &[Bytes::from_static(b"play")]));
         early.finish(second);
         early.give_up(third);
         let mut whole = mux();
@@ -183,9 +183,9 @@ mod tests {
         let ids: Vec<StreamId> = (0..MAX_STREAMS).filter_map(|_| early.open(Class::Now)).collect();
         assert_eq!((ids.len(), early.open(Class::Now)), (MAX_STREAMS, None));
         let data = Bytes::from(vec![0; MAX_QUEUED_BYTES]);
-        assert!(early.write(ids[0], data.clone()));
-        assert!(!early.write(ids[1], Bytes::from_static(b"x")));
+        assert!(early.write(ids[0], &[data.clone()]));
+        assert!(!early.write(ids[1], &[Bytes::from_static(b"x")]));
         early.give_up(ids[0]);
-        assert!(early.write(ids[1], data));
+        assert!(early.write(ids[1], &[data]));
     }
 }

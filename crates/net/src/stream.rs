@@ -16,8 +16,19 @@ use tokio::time::Instant;
 use crate::connection::{Closed, Connection, Link, StreamEnd};
 use crate::quic::{QuicReceiver, QuicSender};
 
-/// The largest message on a stream that the other side opened, but for control:
-/// a request is small, and what it decodes to may be many times as large.
+/// Who opened a stream, and what for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// This side.
+    Ours,
+    /// The other side, as the first of the connection: its session stream.
+    Session,
+    /// The other side.
+    Request,
+}
+
+/// The largest message on a stream that the other side opened, but for the
+/// first: a request is small, and what it decodes to may be many times as large.
 const MAX_REQUEST_BYTES: usize = 16 * 1024;
 
 /// Why a stream cannot go on.
@@ -66,6 +77,8 @@ pub struct Stream {
 pub struct StreamSender {
     connection: Connection,
     io: SenderIo,
+    /// Whether a message was begun and not sent to its end.
+    torn: bool,
 }
 
 /// The direction towards us.
@@ -89,7 +102,13 @@ enum SenderIo {
 
 #[derive(Debug)]
 enum ReceiverIo {
-    Mux { handle: Arc<Handle>, readable: Arc<Notify> },
+    Mux {
+        handle: Arc<Handle>,
+        readable: Arc<Notify>,
+        /// What the reader has and the other side was given no credit for: it
+        /// is, when the reader wants more.
+        owed: usize,
+    },
     Quic(QuicReceiver),
 }
 
@@ -110,9 +129,8 @@ impl Drop for Handle {
         let mut state = self.connection.shared.lock();
         let stream = state.streams.remove(&self.id);
         let ended = stream.as_ref().is_some_and(|stream| stream.end.is_some());
-        let unread: usize = stream.iter().flat_map(|stream| &stream.inbox).map(Bytes::len).sum();
         if let Some(mux) = state.mux() {
-            mux.consume(self.id, unread);
+            mux.consume(self.id, usize::MAX);
         }
         if !self.finished.load(Ordering::Relaxed) || (self.awaits_end && !ended) {
             state.reset(self.id, reset_code::CANCELLED);
@@ -123,8 +141,12 @@ impl Drop for Handle {
 }
 
 impl Stream {
-    /// `opened` tells whether this side opened it.
-    pub(crate) fn of_mux(connection: Connection, id: StreamId, class: Class, opened: bool) -> Self {
+    pub(crate) fn of_mux(
+        connection: Connection,
+        id: StreamId,
+        class: Class,
+        origin: Origin,
+    ) -> Self {
         let (readable, writable) = {
             let mut state = connection.shared.lock();
             let stream = state.streams.entry(id).or_default();
@@ -133,40 +155,38 @@ impl Stream {
         let handle = Arc::new(Handle {
             connection: connection.clone(),
             id,
-            awaits_end: opened,
+            awaits_end: origin == Origin::Ours,
             finished: AtomicBool::new(false),
         });
         let sender = SenderIo::Mux { handle: Arc::clone(&handle), writable };
-        Self::new(connection, class, opened, sender, ReceiverIo::Mux { handle, readable })
+        Self::new(connection, class, origin, sender, ReceiverIo::Mux { handle, readable, owed: 0 })
     }
 
     pub(crate) fn of_quic(
         connection: Connection,
         class: Class,
-        opened: bool,
+        origin: Origin,
         (sender, receiver): (QuicSender, QuicReceiver),
     ) -> Self {
-        Self::new(connection, class, opened, SenderIo::Quic(sender), ReceiverIo::Quic(receiver))
+        Self::new(connection, class, origin, SenderIo::Quic(sender), ReceiverIo::Quic(receiver))
     }
 
     fn new(
         connection: Connection,
         class: Class,
-        opened: bool,
+        origin: Origin,
         sender: SenderIo,
         receiver: ReceiverIo,
     ) -> Self {
-        let sender = StreamSender { connection: connection.clone(), io: sender };
+        let sender = StreamSender { connection: connection.clone(), io: sender, torn: false };
         let receiver = StreamReceiver {
             connection,
             io: receiver,
-            reader: match (opened, class) {
-                (false, Class::Now | Class::Prefetch | Class::Offline) => {
-                    MessageReader::new(MAX_REQUEST_BYTES)
-                }
-                _ => MessageReader::default(),
+            reader: match origin {
+                Origin::Request => MessageReader::new(MAX_REQUEST_BYTES),
+                Origin::Session | Origin::Ours => MessageReader::default(),
             },
-            is_request: !opened,
+            is_request: origin != Origin::Ours,
             first_block_byte: None,
         };
         Self { class, sender, receiver }
@@ -247,6 +267,7 @@ impl StreamReceiver {
             let fed = match self.deadline() {
                 None => self.feed().await?,
                 Some(deadline) => tokio::select! {
+                    biased;
                     fed = self.feed() => fed?,
                     () = tokio::time::sleep_until(deadline) => {
                         let now = self.connection.shared.clock.now();
@@ -313,15 +334,17 @@ impl StreamReceiver {
                     let fed = receiver.feed(&mut self.reader, &clock).await;
                     return fed.map_err(|error| read_error(&self.connection, error));
                 }
-                ReceiverIo::Mux { handle, readable } => match take(handle, &mut self.reader)? {
-                    Taken::Fed => return Ok(true),
-                    Taken::Ended => return Ok(false),
-                    Taken::Nothing => Arc::clone(readable),
-                    Taken::Moved(receiver) => {
-                        self.io = ReceiverIo::Quic(receiver);
-                        continue;
+                ReceiverIo::Mux { handle, readable, owed } => {
+                    match take(handle, owed, &mut self.reader)? {
+                        Taken::Fed => return Ok(true),
+                        Taken::Ended => return Ok(false),
+                        Taken::Nothing => Arc::clone(readable),
+                        Taken::Moved(receiver) => {
+                            self.io = ReceiverIo::Quic(receiver);
+                            continue;
+                        }
                     }
-                },
+                }
             };
             readable.notified().await;
         }
@@ -338,26 +361,28 @@ enum Taken {
 }
 
 /// Moves what has come on a stream of the multiplexer to `reader`.
-fn take(handle: &Handle, reader: &mut MessageReader) -> Result<Taken, StreamError> {
+fn take(
+    handle: &Handle,
+    owed: &mut usize,
+    reader: &mut MessageReader,
+) -> Result<Taken, StreamError> {
     let shared = &handle.connection.shared;
     let mut state = shared.lock();
     let closed = state.closed();
+    let used = std::mem::take(owed);
+    if let Some(mux) = state.mux().filter(|_| used > 0) {
+        mux.consume(handle.id, used);
+        // Credit may have to be told to the other side.
+        shared.work.notify_one();
+    }
     let Some(stream) = state.streams.get_mut(&handle.id) else { return Ok(Taken::Ended) };
     if let Some(receiver) = stream.quic_receiver.take() {
         return Ok(Taken::Moved(receiver));
     }
-    if !stream.inbox.is_empty() {
-        let mut bytes = 0;
-        for chunk in stream.inbox.drain(..) {
-            bytes += chunk.len();
-            reader.handle_data(shared.clock.now(), chunk);
-        }
-        if let Some(mux) = state.mux() {
-            mux.consume(handle.id, bytes);
-        }
+    if let Some(chunk) = stream.inbox.pop_front() {
+        *owed = chunk.len();
         drop(state);
-        // Credit may have to be told to the other side.
-        shared.work.notify_one();
+        reader.handle_data(shared.clock.now(), chunk);
         return Ok(Taken::Fed);
     }
     match (stream.end, closed) {
@@ -375,27 +400,30 @@ fn malformed(error: MessageError) -> StreamError {
 impl StreamSender {
     /// Sends an encoded message, as soon as there is room for it.
     pub async fn send_message(&mut self, body: Bytes) -> Result<(), StreamError> {
-        self.write(message::encode_message(&body)).await
+        self.write([message::encode_message(&body)]).await
     }
 
     /// Encodes and sends a message, as soon as there is room for it.
     pub async fn send(&mut self, message: &impl Message) -> Result<(), StreamError> {
-        self.write(message::encode_protobuf(message)).await
+        self.write([message::encode_protobuf(message)]).await
     }
 
-    /// Sends a block. Its data is copied once, into what is encrypted in place.
+    /// Sends a block. Its data is not copied before it is encrypted.
     pub async fn send_block(
         &mut self,
         index: u32,
         proof: &[u8],
         data: Bytes,
     ) -> Result<(), StreamError> {
-        self.write(message::encode_block_header(index, proof, data.len())).await?;
-        self.write(data).await
+        self.write([message::encode_block_header(index, proof, data.len()), data]).await
     }
 
     /// Nothing more will be sent.
     pub fn finish(&mut self) {
+        if self.torn {
+            // Its end would make a cut message look whole: it is reset instead.
+            return;
+        }
         self.take_moved();
         let shared = &self.connection.shared;
         match &mut self.io {
@@ -422,15 +450,25 @@ impl StreamSender {
         }
     }
 
-    /// Queues all of it, as soon as there is room.
-    async fn write(&mut self, data: Bytes) -> Result<(), StreamError> {
+    /// Queues all of it, as soon as there is room. If the caller gives up while
+    /// it waits, nothing is sent over TCP; over QUIC a part may be, so that the
+    /// stream is of no more use and will be reset.
+    async fn write<const N: usize>(&mut self, pieces: [Bytes; N]) -> Result<(), StreamError> {
+        if self.torn {
+            return Err(StreamError::Unwritable("an earlier message was cut".to_owned()));
+        }
         loop {
             let writable = match &mut self.io {
                 SenderIo::Quic(sender) => {
-                    let written = sender.write(data).await;
-                    return written.map_err(|error| write_error(&self.connection, error));
+                    self.torn = true;
+                    for piece in pieces {
+                        let written = sender.write(piece).await;
+                        written.map_err(|error| write_error(&self.connection, error))?;
+                    }
+                    self.torn = false;
+                    return Ok(());
                 }
-                SenderIo::Mux { handle, writable } => match queue(handle, data.clone())? {
+                SenderIo::Mux { handle, writable } => match queue(handle, &pieces)? {
                     Queued::All => return Ok(()),
                     Queued::Full => Arc::clone(writable),
                     Queued::Moved(sender) => {
@@ -452,7 +490,8 @@ enum Queued {
     Moved(QuicSender),
 }
 
-fn queue(handle: &Handle, data: Bytes) -> Result<Queued, StreamError> {
+/// Queues all pieces, or none.
+fn queue(handle: &Handle, pieces: &[Bytes]) -> Result<Queued, StreamError> {
     let shared = &handle.connection.shared;
     let mut guard = shared.lock();
     let state = &mut *guard;
@@ -462,11 +501,11 @@ fn queue(handle: &Handle, data: Bytes) -> Result<Queued, StreamError> {
     let stream = state.streams.get_mut(&handle.id);
     let end = stream.as_ref().and_then(|stream| stream.end);
     let queued = match &mut state.link {
-        Link::Pending(early) => match early.write(handle.id, data) {
+        Link::Pending(early) => match early.write(handle.id, pieces) {
             true => Queued::All,
             false => Queued::Full,
         },
-        Link::Mux(mux) => match mux.write(handle.id, data) {
+        Link::Mux(mux) => match mux.write_all(handle.id, pieces) {
             Ok(()) => Queued::All,
             Err(WriteError::Full { .. }) => Queued::Full,
             Err(error) => {
@@ -536,7 +575,7 @@ mod tests {
             let mut opened = client.open(Class::Now).unwrap();
             // An envelope of 100 bytes, of which two come.
             let crumbs = Bytes::from_static(&[0, 0, 0, 0, 100, b'a', b'b']);
-            opened.sender.write(crumbs).await.unwrap();
+            opened.sender.write([crumbs]).await.unwrap();
             let server = acceptor.accept().await;
             let given_up = server.accept().await.unwrap().receive().await.unwrap_err();
             assert!(matches!(given_up, StreamError::Malformed(_)), "{transport}: {given_up}");

@@ -53,6 +53,9 @@ pub struct DoorLimits {
     /// that its address is its own ([`Door::must_prove_address`]). Default 128:
     /// the round trip that it costs is spared as long as all is well.
     pub prove_address_above: usize,
+    /// The same for one prefix: forged packets that name a victim must not fill
+    /// its places. Default 4: a household seldom connects more at once.
+    pub prove_address_above_per_prefix: usize,
 }
 
 impl Default for DoorLimits {
@@ -67,6 +70,7 @@ impl Default for DoorLimits {
             work_per_prefix: Rate { per_second: 1_000, burst: 2_000 },
             prefixes: 8_192,
             prove_address_above: 128,
+            prove_address_above_per_prefix: 4,
         }
     }
 }

@@ -249,11 +249,14 @@ impl Door {
         Some(place)
     }
 
-    /// Whether so many handshakes are in progress that a newcomer should prove
+    /// Whether so many handshakes are in progress, in all or from its prefix,
+    /// that a newcomer should prove
     /// first that its address is its own. On QUIC: answer with Retry (RFC 9000
     /// section 8.1.2) and keep nothing. TCP has proven it already.
-    pub fn must_prove_address(&self) -> bool {
+    pub fn must_prove_address(&self, from: IpAddr) -> bool {
+        let prefix = Prefix::of(from, &self.limits);
         self.places.len() > self.limits.prove_address_above
+            || self.prefixes.half_open(prefix) > self.limits.prove_address_above_per_prefix
     }
 
     /// How many handshakes are in progress: at most [`DoorLimits::half_open`].

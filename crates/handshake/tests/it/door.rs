@@ -131,7 +131,7 @@ fn h2_ten_thousand_first_messages_a_second_from_many_addresses_cost_a_bounded_wo
 }
 
 #[test]
-fn h2_one_prefix_gets_a_tenth_and_the_others_are_unaffected() {
+fn h2_one_prefix_gets_half_and_the_others_are_unaffected() {
     // A network of 256 homes with as many addresses as it likes, and IPv4
     // written as IPv6.
     let home = |number: u32| {
@@ -145,7 +145,7 @@ fn h2_one_prefix_gets_a_tenth_and_the_others_are_unaffected() {
     for address in addresses {
         let mut door = Door::new(DoorLimits::default());
         let read = flood(&mut door, address);
-        assert!((2_399..=2_400).contains(&read), "{read}");
+        assert!((11_990..=12_000).contains(&read), "burst and ten seconds' worth: {read}");
         let now = Timestamp::from_millis(10_000);
         for _ in 0..100 {
             let place = door.arrive(now, GOOD).unwrap().place;
@@ -186,12 +186,25 @@ fn q3_an_address_is_to_be_proven_above_the_threshold_only() {
     let mut door = Door::new(DoorLimits { prove_address_above: 3, ..DoorLimits::default() });
     let mut places = Vec::new();
     for number in 0..4 {
-        assert!(!door.must_prove_address());
+        assert!(!door.must_prove_address(GOOD));
         places.push(door.arrive(Timestamp::ZERO, hostile(number)).unwrap().place);
     }
-    assert!(door.must_prove_address());
+    assert!(door.must_prove_address(GOOD));
     door.leave(places[0]);
-    assert!(!door.must_prove_address());
+    assert!(!door.must_prove_address(GOOD));
+}
+
+#[test]
+fn q3_packets_forged_in_the_name_of_one_address_do_not_fill_its_places() {
+    let limits = DoorLimits { prove_address_above_per_prefix: 2, ..DoorLimits::default() };
+    let mut door = Door::new(limits);
+    let mut forged = 0;
+    while !door.must_prove_address(GOOD) {
+        door.arrive(Timestamp::ZERO, GOOD).unwrap();
+        forged += 1;
+    }
+    assert_eq!(forged, 3, "the rest of its 64 places are left to whoever proves it");
+    assert!(!door.must_prove_address(hostile(1)), "others are spared the round trip");
 }
 
 #[test]

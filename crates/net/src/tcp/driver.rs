@@ -4,6 +4,7 @@
 //! multiplexer has some, so that what waits is sorted by priority and not
 //! queued in the socket.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::ops::ControlFlow;
@@ -20,7 +21,7 @@ use antiphon_wire::record::{
 };
 use antiphon_wire::{ConnectionError, Event, Limits, Mux, Role, StreamId};
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
@@ -43,6 +44,12 @@ const WORTH_RESERVING_BYTES: usize = 2 * 1024;
 const REST_AFTER: Duration = Duration::from_millis(500);
 /// What the decoder of a connection at rest may hold.
 const RESTING_BYTES: usize = 1024;
+/// How long a close waits for what is queued to be sent, and then for the other
+/// side to have read it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A socket that takes nothing for so long has nobody who reads: the idle
+/// time-out of the other direction.
+const STALL_TIMEOUT: Duration = Duration::from_secs(45);
 /// When to look again if there is no deadline.
 const A_LONG_TIME: Duration = Duration::from_secs(3600);
 
@@ -127,6 +134,8 @@ async fn run(shared: &Shared, stream: TcpStream, transport: Transport) {
         records: RecordDecoder::default(),
         out: BytesMut::new(),
         rests_at: shared.clock.now(),
+        took_at: None,
+        closes_at: None,
     };
     let alarm = tokio::time::sleep(Duration::ZERO);
     tokio::pin!(alarm);
@@ -136,7 +145,21 @@ async fn run(shared: &Shared, stream: TcpStream, transport: Transport) {
         }
     };
     tracing::debug!(remote = ?shared.remote, "connection ended: {reason}");
+    let by_us = matches!(reason, Closed::ByUs(_) | Closed::Protocol(_));
     shared.close(reason);
+    if by_us {
+        // A socket that is closed with something unread takes back what the
+        // other side has not got yet.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, read_to_end(driver.stream)).await;
+    }
+}
+
+/// Says that nothing more comes, and waits until the other side says so too.
+async fn read_to_end(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut unread = [0; 1024];
+    while stream.read(&mut unread).await? > 0 {}
+    Ok(())
 }
 
 struct Driver<'a> {
@@ -149,6 +172,10 @@ struct Driver<'a> {
     out: BytesMut,
     /// When the buffers are given back, if nothing happens before.
     rests_at: Timestamp,
+    /// When the socket last took something of `out`, or was given it.
+    took_at: Option<Timestamp>,
+    /// When a close no longer waits for what is queued.
+    closes_at: Option<Timestamp>,
 }
 
 /// What there is to do.
@@ -169,19 +196,32 @@ impl Driver<'_> {
         if self.out.is_empty() {
             self.gather()?;
         }
-        let (deadline, closing) = {
+        let now = self.shared.clock.now();
+        let of_mux = {
             let mut state = self.shared.lock();
             // What was sent, or given up, has made room for writers.
             if dispatch(&mut state) {
                 self.shared.news.notify_waiters();
             }
-            (state.mux().and_then(|mux| mux.poll_timeout()), state.closing.clone())
+            if let Some(reason) = state.closing.clone() {
+                let queued = state.mux().map_or(0, |mux| mux.queued_bytes());
+                let closes_at = *self.closes_at.get_or_insert(now + CLOSE_TIMEOUT);
+                if self.out.is_empty() && queued == 0 || now >= closes_at {
+                    return ControlFlow::Break(Closed::ByUs(reason));
+                }
+            }
+            state.mux().and_then(|mux| mux.poll_timeout())
         };
-        if let (true, Some(reason)) = (self.out.is_empty(), closing) {
-            return ControlFlow::Break(Closed::ByUs(reason));
+        let stalls_at = self.took_at.map(|took| took + STALL_TIMEOUT);
+        let urgent = [of_mux, self.records.poll_timeout(), stalls_at, self.closes_at];
+        let urgent = urgent.into_iter().flatten().min();
+        if urgent.is_some_and(|at| at <= now) {
+            // Not left to the alarm alone: it is not heard while the socket
+            // always has more.
+            self.handle_timeout()?;
         }
-        let deadlines = [deadline, self.records.poll_timeout(), self.release()];
-        self.set(alarm.as_mut(), deadlines.into_iter().flatten().min());
+        let next = urgent.into_iter().chain(self.release()).min();
+        self.set(alarm.as_mut(), next);
         match self.wake(alarm).await {
             Wake::Read(read) => {
                 self.read(read)?;
@@ -196,6 +236,7 @@ impl Driver<'_> {
                     Ok(bytes) => self.out.advance(bytes),
                     Err(reason) => return ControlFlow::Break(reason),
                 }
+                self.took_at = (!self.out.is_empty()).then(|| self.shared.clock.now());
                 ControlFlow::Continue(())
             }
             Wake::Work => ControlFlow::Continue(()),
@@ -266,6 +307,9 @@ impl Driver<'_> {
         if let Err(error) = self.records.handle_timeout(now) {
             return ControlFlow::Break(Closed::Protocol(error.to_string()));
         }
+        if self.took_at.is_some_and(|took| now >= took + STALL_TIMEOUT) {
+            return ControlFlow::Break(Closed::Broken("it does not read".to_owned()));
+        }
         let mut state = self.shared.lock();
         let Some(mux) = state.mux() else { return ControlFlow::Continue(()) };
         mux.handle_timeout(now);
@@ -292,6 +336,7 @@ impl Driver<'_> {
                 break;
             }
             self.rests_at = now + REST_AFTER;
+            self.took_at.get_or_insert(now);
             if plaintext_bytes >= WORTH_RESERVING_BYTES {
                 // More is likely to follow: grow once, and not by doubling.
                 self.out.reserve(OUT_BYTES.saturating_sub(self.out.len()));
@@ -358,6 +403,10 @@ impl Driver<'_> {
         drop(state);
         match outcome {
             Ok(()) => ControlFlow::Continue(()),
+            Err(ConnectionError::ClosedByPeer(code)) => {
+                let said = self.shared.lock().farewell.clone().filter(|said| !said.is_empty());
+                ControlFlow::Break(Closed::ByPeer(said.unwrap_or_else(|| code.to_string())))
+            }
             Err(error) => {
                 // What went wrong is told to the other side as far as it goes.
                 self.last_words();
@@ -401,7 +450,10 @@ fn dispatch(state: &mut State) -> bool {
             }
             Event::Data { id, data } => receive(state, id, data),
             Event::Finished { id } => end(state, id, StreamEnd::Finished),
-            Event::Reset { id, code } => end(state, id, StreamEnd::Reset(code)),
+            Event::Reset { id, code } => {
+                forget(state, id);
+                end(state, id, StreamEnd::Reset(code));
+            }
             Event::GoAway { reason, .. } => {
                 state.farewell = Some(reason);
                 news = true;
@@ -429,6 +481,19 @@ fn receive(state: &mut State, id: StreamId, data: Bytes) {
                 mux.consume(id, data.len());
             }
         }
+    }
+}
+
+/// Drops what came on a stream that the other side has given up: its credit is
+/// paid back already, so nothing else bounds it.
+fn forget(state: &mut State, id: StreamId) {
+    let waiting = state.incoming.len();
+    state.incoming.retain(|stream| !matches!(stream, Incoming::Mux(of, _) if *of == id));
+    if state.incoming.len() < waiting {
+        // Nobody has taken it yet, and nobody will.
+        state.streams.remove(&id);
+    } else if let Some(stream) = state.streams.get_mut(&id) {
+        stream.inbox = VecDeque::new();
     }
 }
 

@@ -6,3 +6,4 @@ mod support;
 mod both;
 mod race;
 mod strangers;
+mod tcp;

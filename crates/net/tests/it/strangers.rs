@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use antiphon_net::{AcceptorLimits, Connection, DoorLimits, Transport};
+use antiphon_net::{AcceptorLimits, Closed, Connection, DoorLimits, Transport};
 use antiphon_types::Class;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-use crate::support::{dial, listen, listen_with, message};
+use crate::support::{TRANSPORTS, dial, listen, listen_with, message};
 
 fn strangers(limits: DoorLimits) -> AcceptorLimits {
     AcceptorLimits { strangers: limits, ..AcceptorLimits::default() }
@@ -135,6 +135,19 @@ async fn n9_probes_are_answered_by_silence() {
     ];
     for probe in probes {
         assert_eq!(answer(acceptor.local_address(), probe).await, [], "{probe:?}");
+    }
+}
+
+/// H1: who shakes hands and says nothing more is not kept.
+#[tokio::test(start_paused = true)]
+async fn h1_whoever_is_not_let_in_does_not_stay() {
+    for transport in TRANSPORTS {
+        let mut acceptor = listen().await;
+        let client = Connection::dial(dial(acceptor.local_address(), transport));
+        let server = acceptor.accept().await;
+        let reason = server.closed().await;
+        assert!(matches!(reason, Closed::ByUs(_)), "{transport}: {reason}");
+        client.closed().await;
     }
 }
 

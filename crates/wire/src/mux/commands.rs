@@ -62,25 +62,37 @@ impl Mux {
     /// [`WriteError::Full`] is back-pressure: wait for [`Event::Writable`],
     /// which also comes after [`writable_bytes`](Self::writable_bytes) was 0.
     pub fn write(&mut self, id: StreamId, data: Bytes) -> Result<(), WriteError> {
+        self.write_all(id, &[data])
+    }
+
+    /// Queues several pieces, all of them or nothing: what stands before a block
+    /// and its data, so that a full queue never cuts a message.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_all(&mut self, id: StreamId, pieces: &[Bytes]) -> Result<(), WriteError> {
         let writable_bytes = self.writable_bytes(id);
         let stream = self.streams.get_mut(&id).ok_or(WriteError::NotOpen(id))?;
         if stream.send.state != Direction::Open {
             return Err(WriteError::Finished(id));
         }
+        let bytes: usize = pieces.iter().map(Bytes::len).sum();
         let max_bytes =
             self.limits.stream_write_buffer_bytes.min(self.limits.class_write_buffer_bytes);
-        if data.len() > max_bytes {
+        if bytes > max_bytes {
             return Err(WriteError::TooLarge { max_bytes });
         }
-        if data.len() > writable_bytes {
+        if bytes > writable_bytes {
             stream.send.writer_waits = true;
             self.schedule.wait(stream.class, Waiting::Marked);
             return Err(WriteError::Full { writable_bytes });
         }
-        if !data.is_empty() {
-            let length = data.len();
-            stream.send.push(data);
-            self.schedule.add_queued(stream.class, length);
+        if bytes > 0 {
+            for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+                stream.send.push(piece.clone());
+            }
+            self.schedule.add_queued(stream.class, bytes);
             self.note_full(id);
             self.schedule_stream(id);
         }
