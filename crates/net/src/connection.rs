@@ -90,8 +90,9 @@ pub(crate) struct Shared {
 
 pub(crate) struct State {
     pub(crate) link: Link,
-    /// Streams that are, or began as, the multiplexer's.
-    pub(crate) streams: BTreeMap<StreamId, StreamState>,
+    /// Streams that are, or began as, the multiplexer's. (In boxes: a node of the
+    /// map has room for eleven, and most connections have one stream.)
+    pub(crate) streams: BTreeMap<StreamId, Box<StreamState>>,
     pub(crate) incoming: VecDeque<Incoming>,
     /// Whether the other side's first stream was taken.
     pub(crate) has_accepted: bool,
@@ -448,7 +449,7 @@ impl Connection {
                 return Ok(Stream::of_quic(self.clone(), class, Origin::Ours, (sender, receiver)));
             }
         };
-        state.streams.insert(id, StreamState::default());
+        state.streams.insert(id, Box::default());
         drop(state);
         Ok(Stream::of_mux(self.clone(), id, class, Origin::Ours))
     }

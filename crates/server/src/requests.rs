@@ -42,10 +42,10 @@ const MAX_BLOCKS: u32 = 4096;
 /// Answers all requests of a connection until it ends.
 pub(crate) async fn serve_all(service: Arc<Service>, connection: Connection, listener: Listener) {
     while let Ok(stream) = connection.accept().await {
-        let service = Arc::clone(&service);
+        let (service, connection) = (Arc::clone(&service), connection.clone());
         tokio::spawn(async move {
             let _active = service.served.begin_request();
-            if let Err(error) = answer(&service, listener, stream).await {
+            if let Err(error) = answer(&service, &connection, listener, stream).await {
                 tracing::debug!(device = ?listener.device, "request ended: {error}");
             }
         });
@@ -73,11 +73,18 @@ impl AnswerError {
 
 async fn answer(
     service: &Arc<Service>,
+    connection: &Connection,
     listener: Listener,
     mut stream: Stream,
 ) -> Result<(), AnswerError> {
     let request: Option<Request> = stream.receive_message().await?;
-    let outcome = match request.and_then(|request| request.kind) {
+    let kind = request.and_then(|request| request.kind);
+    if !matches!(kind, Some(request::Kind::Play(_) | request::Kind::Search(_))) {
+        // Only those are worth hurrying for. The rest is not done for what may
+        // be a recording.
+        connection.confirmed().await.map_err(StreamError::from)?;
+    }
+    let outcome = match kind {
         Some(request::Kind::Play(play)) => answer_play(service, listener, &mut stream, play).await,
         Some(request::Kind::Blocks(blocks)) => answer_blocks(service, &mut stream, &blocks).await,
         Some(request::Kind::Search(search)) => answer_search(service, &mut stream, search).await,

@@ -112,12 +112,16 @@ impl Drop for ActiveRequest<'_> {
     }
 }
 
+/// Something to tell a listener. (In a box: a queue has room for 32 from the
+/// begin, and most stay empty.)
+type Notice = Box<server_notice::Kind>;
+
 /// A listener who is online.
 struct Member {
     /// Where others may reach it, the likeliest first.
     addresses: Vec<SocketAddr>,
     public: IpAddr,
-    notices: mpsc::Sender<server_notice::Kind>,
+    notices: mpsc::Sender<Notice>,
     /// Tells a session from a later one of the same peer key.
     session: u64,
 }
@@ -154,7 +158,7 @@ impl Service {
         public: SocketAddr,
         local: &[IpAddr],
         listen_port: u16,
-    ) -> (Membership<'_>, mpsc::Receiver<server_notice::Kind>) {
+    ) -> (Membership<'_>, mpsc::Receiver<Notice>) {
         let (notices, queued) = mpsc::channel(QUEUED_NOTICES);
         let session = lock(&self.rng).next_u64();
         let public = public.ip().to_canonical();
@@ -211,7 +215,7 @@ impl Service {
         let (Some(from), Some(to)) = (sessions.get(&asker), sessions.get(&holder)) else { return };
         let peer = from.describe(asker, Some(to.public));
         let notice = server_notice::Kind::Introduction(proto::Introduction { peer: Some(peer) });
-        if to.notices.try_send(notice).is_err() {
+        if to.notices.try_send(Box::new(notice)).is_err() {
             tracing::debug!(?holder, "too slow to be introduced");
         }
     }

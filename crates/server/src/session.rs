@@ -70,10 +70,12 @@ async fn converse(service: &Arc<Service>, connection: &Connection) -> Result<(),
     };
     let (mut sender, receiver, hello) =
         tokio::time::timeout(HELLO_TIMEOUT, greeting).await.map_err(|_| SessionError::Silent)??;
-    match admit(service, connection.remote(), &hello).await {
+    // In a box, as what follows: a session has the size of its largest moment,
+    // and thousands of them rest.
+    match Box::pin(admit(service, connection.remote(), &hello)).await {
         Ok(listener) => welcome(service, connection, sender, receiver, &hello, listener).await,
         Err(refused) => {
-            send(&mut sender, server_notice::Kind::Refused(refused.clone())).await?;
+            Box::pin(send(&mut sender, server_notice::Kind::Refused(refused.clone()))).await?;
             sender.finish();
             // The other side closes when it has read why.
             let _ = tokio::time::timeout(FAREWELL, connection.closed()).await;
@@ -173,7 +175,7 @@ async fn welcome(
             .map(|(_, remote)| remote.to_string())
             .unwrap_or_default(),
     };
-    send(&mut sender, server_notice::Kind::Welcome(welcome)).await?;
+    Box::pin(send(&mut sender, server_notice::Kind::Welcome(welcome))).await?;
 
     let requests =
         tokio::spawn(requests::serve_all(Arc::clone(service), connection.clone(), listener));
@@ -191,10 +193,12 @@ async fn welcome(
         loop {
             tokio::select! {
                 notice = receiver.receive_message::<ClientNotice>() => match notice? {
-                    Some(notice) => handle(service, listener, &mut sender, notice).await?,
+                    Some(notice) => {
+                        Box::pin(handle(service, listener, &mut sender, notice)).await?;
+                    }
                     None => return Ok(()),
                 },
-                Some(notice) = notices.recv() => send(&mut sender, notice).await?,
+                Some(notice) = notices.recv() => Box::pin(send(&mut sender, *notice)).await?,
             }
         }
     }

@@ -26,9 +26,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::greeting::{self, Greeted, GreetingError, MAX_EARLY_BYTES};
-use crate::connection::{
-    Closed, Dial, Incoming, Link, Phase, Shared, State, StreamEnd, StreamState,
-};
+use crate::connection::{Closed, Dial, Incoming, Link, Phase, Shared, State, StreamEnd};
 use crate::early::Given;
 
 /// Ciphertext gathered for one system call.
@@ -157,7 +155,8 @@ async fn run(shared: &Shared, stream: TcpStream, transport: Transport) {
 /// Says that nothing more comes, and waits until the other side says so too.
 async fn read_to_end(mut stream: TcpStream) -> io::Result<()> {
     stream.shutdown().await?;
-    let mut unread = [0; 1024];
+    // On the heap: a connection's task has the size of its largest moment.
+    let mut unread = vec![0; 1024];
     while stream.read(&mut unread).await? > 0 {}
     Ok(())
 }
@@ -444,7 +443,7 @@ fn dispatch(state: &mut State) -> bool {
     while let Some(event) = state.mux().and_then(|mux| mux.poll_event()) {
         match event {
             Event::Opened { id, class } => {
-                state.streams.insert(id, StreamState::default());
+                state.streams.insert(id, Box::default());
                 state.incoming.push_back(Incoming::Mux(id, class));
                 news = true;
             }

@@ -31,7 +31,8 @@ impl Mux {
         let id = StreamId::new(number);
         self.open_local += 1;
         self.guard.opened();
-        self.streams.insert(id, Stream::new(class, Opener::Local, &self.limits, self.now));
+        let stream = Stream::new(class, Opener::Local, &self.limits, self.now);
+        self.streams.insert(id, Box::new(stream));
         self.control.push_back(Control::Open(id));
         self.queue_stream_credit(id);
         Ok(id)

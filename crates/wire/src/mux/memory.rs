@@ -25,7 +25,7 @@ impl Mux {
     ///
     /// Costs time in proportion to the streams: for reports and tests.
     pub fn memory_bytes(&self) -> usize {
-        let of_streams: usize = self.streams.values().map(Stream::memory_bytes).sum();
+        let of_streams: usize = self.streams.values().map(|stream| stream.memory_bytes()).sum();
         // A tree's nodes are at least half full.
         let tree = 2 * self.streams.len() * (size_of::<StreamId>() + size_of::<Stream>());
         let control = self.control.capacity() * size_of::<Control>();

@@ -144,7 +144,9 @@ pub struct Mux {
     limits: Limits,
     now: Timestamp,
 
-    streams: BTreeMap<StreamId, Stream>,
+    /// In boxes: a node of the map has room for eleven, and a connection at rest
+    /// has one stream.
+    streams: BTreeMap<StreamId, Box<Stream>>,
     /// Streams that count against `max_local_streams`, `max_remote_streams`.
     open_local: u32,
     open_remote: u32,
@@ -339,7 +341,7 @@ impl Mux {
         let unconsumed = stream.receive.unconsumed.consume(usize::MAX, &mut self.pins);
         self.window.give_back(unconsumed);
         self.queue_connection_credit();
-        Some(stream)
+        Some(*stream)
     }
 
     /// A stream that was open no longer counts.

@@ -98,7 +98,8 @@ impl Mux {
             return Ok(());
         }
         self.open_remote += 1;
-        self.streams.insert(id, Stream::new(class, Opener::Remote, &self.limits, self.now));
+        let stream = Stream::new(class, Opener::Remote, &self.limits, self.now);
+        self.streams.insert(id, Box::new(stream));
         self.events.push_back(Event::Opened { id, class });
         self.queue_stream_credit(id);
         Ok(())
@@ -173,7 +174,7 @@ impl Mux {
     fn receive_reset(&mut self, id: StreamId, code: u32) -> Result<(), ConnectionError> {
         self.guard.reset(self.now)?;
         // A stream that ended both ways may be held for its data still.
-        if self.is_gone(id)? || self.streams.get(&id).is_some_and(Stream::is_closed) {
+        if self.is_gone(id)? || self.streams.get(&id).is_some_and(|it| it.is_closed()) {
             return self.guard.empty_frame(self.now);
         }
         self.remove_stream(id);
