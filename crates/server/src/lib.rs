@@ -13,6 +13,7 @@
 #![allow(clippy::print_stdout, reason = "the binary's commands speak on standard output")]
 
 pub mod cli;
+mod descriptors;
 pub mod export;
 pub mod ingest;
 mod keys;
