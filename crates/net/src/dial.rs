@@ -34,6 +34,10 @@ const ADDRESS_DELAY: Duration = Duration::from_millis(250);
 /// continent, so that near servers shake hands once and not twice.
 const QUIC_DELAY: Duration = Duration::from_millis(100);
 
+/// How long QUIC may still take when TCP was refused: a round trip, and one
+/// packet lost.
+const QUIC_AFTER_REFUSAL: Duration = Duration::from_millis(1_300);
+
 /// Addresses tried for one connection: they come from strangers.
 const MAX_ADDRESSES: usize = 8;
 
@@ -103,11 +107,15 @@ async fn connect(shared: &Shared, dial: &Dial) -> Result<Connected, Closed> {
 /// Attempts that begin one after another and go on side by side.
 struct Race {
     waiting: Peekable<std::vec::IntoIter<Planned>>,
-    racing: JoinSet<io::Result<Through>>,
+    racing: JoinSet<(Transport, io::Result<Through>)>,
     /// What the last attempt that has begun was planned for, and when it began.
     planned: Duration,
     began: Instant,
     failure: Option<io::Error>,
+    /// TCP attempts under way, and when one was refused last: somebody is there,
+    /// and nothing listens.
+    tcp_racing: usize,
+    refused_at: Option<Instant>,
 }
 
 /// When to try what, counted from the begin.
@@ -122,6 +130,8 @@ impl Race {
             planned: Duration::ZERO,
             began: Instant::now(),
             failure,
+            tcp_racing: 0,
+            refused_at: None,
         }
     }
 
@@ -136,18 +146,36 @@ impl Race {
             let pause =
                 planned.map(|pause| if self.racing.is_empty() { Duration::ZERO } else { pause });
             let due = self.began + pause.unwrap_or_default();
+            // Where TCP is refused, QUIC is seldom there, and never says so.
+            let last_call = self.refused_at.filter(|_| pause.is_none() && self.tcp_racing == 0);
+            let last_call = last_call.map(|refused| refused + QUIC_AFTER_REFUSAL);
             tokio::select! {
+                () = tokio::time::sleep_until(last_call.unwrap_or(due)), if last_call.is_some() => {
+                    return None;
+                }
                 () = tokio::time::sleep_until(due), if pause.is_some() => {
                     if let Some((at, address, transport)) = self.waiting.next() {
                         (self.planned, self.began) = (at, Instant::now());
-                        self.racing.spawn(attempt(address, transport, dial.clone()));
+                        self.tcp_racing += usize::from(transport != Transport::Quic);
+                        let dial = dial.clone();
+                        self.racing.spawn(async move {
+                            (transport, attempt(address, transport, dial).await)
+                        });
                     }
                 }
-                Some(outcome) = self.racing.join_next(), if !self.racing.is_empty() => match outcome {
-                    Ok(Ok(through)) => return Some(through),
-                    Ok(Err(error)) => self.failure = Some(error),
-                    Err(_) => {}
-                },
+                Some(ended) = self.racing.join_next(), if !self.racing.is_empty() => {
+                    let Ok((transport, outcome)) = ended else { continue };
+                    self.tcp_racing -= usize::from(transport != Transport::Quic);
+                    match outcome {
+                        Ok(through) => return Some(through),
+                        Err(error) => {
+                            if error.kind() == io::ErrorKind::ConnectionRefused {
+                                self.refused_at = Some(Instant::now());
+                            }
+                            self.failure = Some(error);
+                        }
+                    }
+                }
             }
         }
     }

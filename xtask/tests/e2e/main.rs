@@ -10,6 +10,8 @@
 
 mod support;
 
+#[cfg(target_os = "linux")]
+mod crowd;
 mod ingest;
 #[cfg(target_os = "linux")]
 mod introduction;
@@ -19,6 +21,8 @@ mod latency;
 mod lifecycle;
 mod login;
 mod loss;
+#[cfg(target_os = "linux")]
+mod priority;
 mod python;
 mod replay;
 mod secrecy;
