@@ -9,6 +9,7 @@
 //! lets it: it yields to nobody.
 
 use std::any::Any;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -75,8 +76,8 @@ impl Controller for Bounded {
     ) {
         self.inner.on_ack(now, sent, bytes, app_limited, rtt);
         self.urgent.acknowledged(bytes);
-        let least = self.least();
-        self.bound.acknowledged(now, sent, !app_limited, least);
+        let within = self.least()..=2 * self.inner.window();
+        self.bound.acknowledged(now, sent, !app_limited, within);
     }
 
     fn on_end_acks(
@@ -148,13 +149,17 @@ const PROBE_ROUNDS: u8 = 2;
 /// ours, and their length is the new base.
 const MAX_ROUNDS_AT_LEAST: u8 = 4;
 
-/// More than any path of ours holds.
-const MAX_WINDOW_BYTES: u64 = 64 << 20;
+/// Time after which a bound that nobody has used says nothing of the path.
+const MAX_REST: Duration = Duration::from_secs(1);
+
+/// The same in round trips, where they are long.
+const MAX_REST_ROUNDS: u32 = 4;
 
 /// What the path holds with a short queue.
 #[derive(Debug, Clone, Copy)]
 struct Bound {
     window: u64,
+    initial: u64,
     slow_start: bool,
     base: Option<Duration>,
     measured: Instant,
@@ -167,12 +172,15 @@ struct Bound {
     begun: Instant,
     /// Whether the window was in the way.
     used: bool,
+    /// When it last was in the way for a round.
+    last_used: Instant,
 }
 
 impl Bound {
     fn new(now: Instant, window: u64) -> Self {
         Self {
             window,
+            initial: window,
             slow_start: true,
             base: None,
             measured: now,
@@ -181,6 +189,7 @@ impl Bound {
             shortest: None,
             begun: now,
             used: false,
+            last_used: now,
         }
     }
 
@@ -188,7 +197,15 @@ impl Bound {
         if self.probe > 0 { least } else { self.window.max(least) }
     }
 
-    fn acknowledged(&mut self, now: Instant, sent: Instant, used: bool, least: u64) {
+    /// Something has arrived. The window stays `within` what keeps packets
+    /// moving and what CUBIC is ever likely to want next.
+    fn acknowledged(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        used: bool,
+        within: RangeInclusive<u64>,
+    ) {
         let sample = now.saturating_duration_since(sent);
         self.shortest = Some(self.shortest.map_or(sample, |shortest| shortest.min(sample)));
         self.used |= used;
@@ -196,14 +213,25 @@ impl Bound {
             (self.base, self.measured) = (Some(sample), now);
         }
         if sent >= self.begun {
-            self.end_round(now, least);
+            self.end_round(now, within);
         }
     }
 
-    fn end_round(&mut self, now: Instant, least: u64) {
+    fn end_round(&mut self, now: Instant, within: RangeInclusive<u64>) {
         self.begun = now;
         let used = std::mem::take(&mut self.used);
         let (Some(shortest), Some(base)) = (self.shortest.take(), self.base) else { return };
+        let rested = now.saturating_duration_since(self.last_used);
+        if rested >= MAX_REST.max(base * MAX_REST_ROUNDS) {
+            self.slow_start = true;
+            self.window = self.window.min(self.initial);
+        }
+        // Few packets are acknowledged late, for the other side waits for more:
+        // such a round tells nothing of a queue.
+        if !used {
+            return;
+        }
+        self.last_used = now;
         if self.probe > 0 {
             self.probe -= 1;
             if self.probe == 0 {
@@ -217,12 +245,9 @@ impl Bound {
         let aim = (base / 4).clamp(MIN_AIM, MAX_AIM);
         self.slow_start &= shortest <= base + aim / 2;
         let fair = scaled(self.window, base + aim, shortest);
-        self.window = match (self.slow_start, used) {
-            (true, true) => self.window * 2,
-            (false, true) => fair.min(self.window * 2),
-            (_, false) => fair.min(self.window),
-        }
-        .clamp(least, MAX_WINDOW_BYTES);
+        let next = if self.slow_start { self.window * 2 } else { fair.min(self.window * 2) };
+        let (least, most) = within.into_inner();
+        self.window = next.min(most).max(least);
         let at_least = self.window == least && shortest > base + aim;
         self.rounds_at_least = if at_least { self.rounds_at_least + 1 } else { 0 };
         if self.rounds_at_least > MAX_ROUNDS_AT_LEAST {
@@ -245,6 +270,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
     const LEAST: u64 = 5_000;
+    const WITHIN: RangeInclusive<u64> = LEAST..=(64 << 20);
 
     /// A bottleneck of `rate` bytes a millisecond with an endless queue; what
     /// the bound has become after so many rounds.
@@ -255,7 +281,7 @@ mod tests {
             let sent = now;
             let takes = MS * u32::try_from(bound.window(LEAST) / rate).unwrap();
             now += round_trip.max(takes);
-            bound.acknowledged(now, sent, true, LEAST);
+            bound.acknowledged(now, sent, true, WITHIN);
         }
         bound.window(LEAST)
     }
@@ -270,16 +296,54 @@ mod tests {
         }
     }
 
+    /// A round of `round_trip`.
+    fn round(bound: &mut Bound, now: &mut Instant, round_trip: Duration, used: bool) {
+        let sent = *now;
+        *now += round_trip;
+        bound.acknowledged(*now, sent, used, WITHIN);
+    }
+
     #[test]
-    fn it_does_not_grow_while_nobody_uses_it() {
+    fn rounds_that_do_not_use_it_neither_widen_nor_narrow_it() {
         let mut now = Instant::now();
         let mut bound = Bound::new(now, 14_000);
-        for _ in 0..50 {
-            let sent = now;
-            now += 50 * MS;
-            bound.acknowledged(now, sent, false, LEAST);
+        round(&mut bound, &mut now, 10 * MS, true);
+        assert_eq!(bound.window(LEAST), 28_000);
+        // Acknowledged 25 ms late, as a lone packet is.
+        for _ in 0..20 {
+            round(&mut bound, &mut now, 35 * MS, false);
         }
-        assert_eq!(bound.window(LEAST), 14_000);
+        assert_eq!(bound.window(LEAST), 28_000);
+        round(&mut bound, &mut now, 10 * MS, true);
+        assert_eq!(bound.window(LEAST), 56_000, "it grows on as it did");
+    }
+
+    #[test]
+    fn after_a_rest_it_begins_anew() {
+        let mut now = Instant::now();
+        let mut bound = Bound::new(now, 14_000);
+        for _ in 0..10 {
+            round(&mut bound, &mut now, 20 * MS, true);
+        }
+        assert!(bound.window(LEAST) > 1_000_000);
+        for _ in 0..4 {
+            now += Duration::from_secs(15);
+            round(&mut bound, &mut now, 45 * MS, false);
+            assert_eq!(bound.window(LEAST), 14_000);
+        }
+        assert!(bound.slow_start);
+    }
+
+    #[test]
+    fn it_stays_near_what_cubic_allows() {
+        let mut now = Instant::now();
+        let mut bound = Bound::new(now, 14_000);
+        for _ in 0..10 {
+            let sent = now;
+            now += 20 * MS;
+            bound.acknowledged(now, sent, true, LEAST..=40_000);
+        }
+        assert_eq!(bound.window(LEAST), 40_000);
     }
 
     #[test]
@@ -290,7 +354,7 @@ mod tests {
             for _ in 0..rounds {
                 let sent = now;
                 now += round_trip;
-                bound.acknowledged(now, sent, true, LEAST);
+                bound.acknowledged(now, sent, true, WITHIN);
             }
             bound.window(LEAST)
         };
