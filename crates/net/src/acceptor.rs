@@ -52,7 +52,7 @@ impl Acceptor {
     ) -> io::Result<Self> {
         let (listener, socket) = bind_both(address).await?;
         let local_address = listener.local_addr()?;
-        let quic = quic::config::server(&secret)?;
+        let quic = quic::config::server(&secret, &service)?;
         let endpoint = Endpoint::new(
             quic::config::endpoint(),
             Some(quic.clone()),

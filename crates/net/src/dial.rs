@@ -223,7 +223,7 @@ async fn attempt(address: SocketAddr, transport: Transport, dial: Dial) -> io::R
     let attempt = async {
         Ok(match transport {
             Transport::Quic => {
-                Through::Quic(quic::connect(address, &dial.secret, dial.node).await?)
+                Through::Quic(quic::connect(address, &dial.secret, dial.node, &dial.service).await?)
             }
             Transport::Auto | Transport::Tcp => Through::Tcp(socket::connect(address).await?),
         })

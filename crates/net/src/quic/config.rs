@@ -1,5 +1,6 @@
 //! What our QUIC connections allow, and how they are set up.
 
+use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,19 @@ use quinn::{ClientConfig, EndpointConfig, ServerConfig, TransportConfig, VarInt}
 use rustls::client::AlwaysResolvesClientRawPublicKeys;
 use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::version::TLS13;
+use sha2::{Digest as _, Sha256};
 
 use super::courtesy::{Courteous, Urgent};
 use super::identity::{AnyNode, ExpectNode, certified_key, provider};
 
 /// Name and major version of the protocol above QUIC.
-const ALPN: &[u8] = b"antiphon/1";
+const PROTOCOL: &str = "antiphon/1";
+
+/// What is hashed before the service.
+const SERVICE_CONTEXT: &[u8] = b"antiphon quic";
+
+/// Bytes of that hash in the name of the protocol, which is sent in the clear.
+const SERVICE_HASH_BYTES: usize = 8;
 
 /// Streams that the other side may have open: as many as on TCP.
 pub(super) const MAX_STREAMS: u32 = 128;
@@ -64,10 +72,23 @@ pub(super) fn transport(urgent: Urgent) -> Arc<TransportConfig> {
     Arc::new(config)
 }
 
-/// For an endpoint that greets `node` as `secret`.
+/// The name of the protocol among members of one service: another's fail in the
+/// handshake.
+fn alpn(service: &NodeId) -> Vec<u8> {
+    let hash = Sha256::new().chain_update(SERVICE_CONTEXT).chain_update(service.as_bytes());
+    let mut name = format!("{PROTOCOL}/");
+    for byte in &hash.finalize()[..SERVICE_HASH_BYTES] {
+        // Writing to a string does not fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name.into_bytes()
+}
+
+/// For an endpoint that greets `node` as `secret`, both of `service`.
 pub(super) fn client(
     secret: &NodeSecret,
     node: NodeId,
+    service: &NodeId,
     urgent: Urgent,
 ) -> io::Result<ClientConfig> {
     let provider = provider();
@@ -80,7 +101,7 @@ pub(super) fn client(
         .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(
             certified_key(secret).map_err(io::Error::other)?,
         )));
-    tls.alpn_protocols = vec![ALPN.to_vec()];
+    tls.alpn_protocols = vec![alpn(service)];
     // Whom we call is nobody else's business.
     tls.enable_sni = false;
     tls.resumption = rustls::client::Resumption::disabled();
@@ -90,8 +111,8 @@ pub(super) fn client(
     Ok(config)
 }
 
-/// For an endpoint that answers as `secret`.
-pub(crate) fn server(secret: &NodeSecret) -> io::Result<ServerConfig> {
+/// For an endpoint that answers members of `service` as `secret`.
+pub(crate) fn server(secret: &NodeSecret, service: &NodeId) -> io::Result<ServerConfig> {
     let provider = provider();
     let algorithms = provider.signature_verification_algorithms;
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
@@ -101,7 +122,7 @@ pub(crate) fn server(secret: &NodeSecret) -> io::Result<ServerConfig> {
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(
             certified_key(secret).map_err(io::Error::other)?,
         )));
-    tls.alpn_protocols = vec![ALPN.to_vec()];
+    tls.alpn_protocols = vec![alpn(service)];
     // No session outlives its connection: nothing to steal, nothing to replay.
     tls.send_tls13_tickets = 0;
     let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
@@ -117,4 +138,16 @@ pub(crate) fn server(secret: &NodeSecret) -> io::Result<ServerConfig> {
 /// For every endpoint.
 pub(crate) fn endpoint() -> EndpointConfig {
     EndpointConfig::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_the_protocol_tells_services_apart() {
+        // SHA-256 of "antiphon quic" and 32 times 7, from another program.
+        assert_eq!(alpn(&NodeId::new([7; 32])), b"antiphon/1/94872acd6507be35");
+        assert_ne!(alpn(&NodeId::new([7; 32])), alpn(&NodeId::new([8; 32])));
+    }
 }

@@ -39,15 +39,17 @@ pub(crate) enum OpenError {
     Closed(#[from] ConnectionError),
 }
 
-/// Connects to `node` at `address`; it has proven its name when this returns.
+/// Connects to `node` at `address`, a member of `service`; it has proven its
+/// name when this returns.
 pub(crate) async fn connect(
     address: SocketAddr,
     secret: &NodeSecret,
     node: NodeId,
+    service: &NodeId,
 ) -> io::Result<QuicLink> {
     let endpoint = Endpoint::client(any_address_like(address))?;
     let urgent = Urgent::default();
-    let config = config::client(secret, node, urgent.clone())?;
+    let config = config::client(secret, node, service, urgent.clone())?;
     let connecting = endpoint.connect_with(config, address, SERVER_NAME);
     let connection = connecting.map_err(io::Error::other)?.await.map_err(io::Error::from)?;
     if node_of(&connection) != Some(node) {

@@ -201,11 +201,13 @@ async fn n8_another_node_than_the_one_called_is_refused() {
 
 /// N6: a member of another service does not get as far as a stream.
 #[tokio::test]
-async fn n6_a_member_of_another_service_is_refused_over_tcp() {
-    let acceptor = listen().await;
-    let service = NodeSecret::from_bytes(&[9; 32]).node_id();
-    let dial = Dial { service, ..dial(acceptor.local_address(), Transport::Tcp) };
-    assert!(Connection::dial(dial).established().await.is_err());
+async fn n6_a_member_of_another_service_is_refused_in_the_handshake() {
+    for transport in TRANSPORTS {
+        let acceptor = listen().await;
+        let service = NodeSecret::from_bytes(&[9; 32]).node_id();
+        let dial = Dial { service, ..dial(acceptor.local_address(), transport) };
+        assert!(Connection::dial(dial).established().await.is_err(), "{transport}");
+    }
 }
 
 /// Q8: the address changes in the middle of a block; the block goes on.
