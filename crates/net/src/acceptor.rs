@@ -142,6 +142,8 @@ impl Porter {
     }
 
     async fn listen_quic(self: Arc<Self>, endpoint: Endpoint) {
+        // Connections keep the endpoint beyond this task; it is to take no more.
+        let _deaf = Deaf(endpoint.clone());
         while let Some(incoming) = endpoint.accept().await {
             // An address that may be forged costs one packet, and no memory.
             let from = incoming.remote_address().ip();
@@ -160,6 +162,7 @@ impl Porter {
                 Err(_) => incoming.ignore(),
             }
         }
+        tracing::error!("the UDP socket has failed: nobody can connect over QUIC any more");
     }
 
     async fn greet_quic(self: Arc<Self>, incoming: Incoming, endpoint: Endpoint, place: Place) {
@@ -189,6 +192,15 @@ async fn expel(shared: Weak<Shared>) {
     tokio::time::sleep(LET_IN_TIMEOUT).await;
     if let Some(shared) = shared.upgrade() {
         shared.expel();
+    }
+}
+
+/// Makes an endpoint take no more connections when dropped.
+struct Deaf(Endpoint);
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        self.0.set_server_config(None);
     }
 }
 
