@@ -1,9 +1,9 @@
 //! A QUIC connection, and how one is made.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,26 +14,38 @@ use quinn::{ConnectionError, Endpoint, Incoming, RecvStream, SendStream, ServerC
 
 use super::config;
 use super::courtesy::Urgent;
+use super::dialling::{Dialling, any_address};
 use super::identity::node_of;
 use super::stream::{QuicReceiver, QuicSender, notice};
-
-/// The name that rustls wants and nobody sees.
-const SERVER_NAME: &str = "antiphon";
 
 /// A connection that stands.
 #[derive(Debug, Clone)]
 pub(crate) struct QuicLink {
     pub(crate) connection: quinn::Connection,
-    endpoint: Endpoint,
+    socket: Socket,
     urgent: Urgent,
-    /// Whether the socket is this connection's alone.
-    own_socket: bool,
+    source: Arc<Mutex<Option<Source>>>,
+}
+
+/// Whose socket a connection uses.
+#[derive(Debug, Clone)]
+enum Socket {
+    Dialling(Arc<Dialling>),
+    Listening(Endpoint),
+}
+
+/// The address from which packets leave, and for what it was found.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    moves: u32,
+    remote: IpAddr,
+    local: IpAddr,
 }
 
 /// Why no stream can be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    #[error("{} streams are open, which is the most; finish one first", config::MAX_STREAMS)]
+    #[error("as many streams are open as the other side allows; finish or reset one first")]
     TooMany,
     #[error(transparent)]
     Closed(#[from] ConnectionError),
@@ -47,15 +59,14 @@ pub(crate) async fn connect(
     node: NodeId,
     service: &NodeId,
 ) -> io::Result<QuicLink> {
-    let endpoint = Endpoint::client(any_address_like(address))?;
     let urgent = Urgent::default();
     let config = config::client(secret, node, service, urgent.clone())?;
-    let connecting = endpoint.connect_with(config, address, SERVER_NAME);
-    let connection = connecting.map_err(io::Error::other)?.await.map_err(io::Error::from)?;
+    let (dialling, connecting) = Dialling::connect(address, config)?;
+    let connection = connecting.await.map_err(io::Error::from)?;
     if node_of(&connection) != Some(node) {
         return Err(io::Error::other("another node answered"));
     }
-    Ok(QuicLink { connection, endpoint, urgent, own_socket: true })
+    Ok(QuicLink::new(connection, Socket::Dialling(dialling), urgent))
 }
 
 impl QuicLink {
@@ -68,7 +79,11 @@ impl QuicLink {
         let urgent = Urgent::default();
         config.transport_config(config::transport(urgent.clone()));
         let connection = incoming.accept_with(Arc::new(config))?.await?;
-        Ok(Self { connection, endpoint, urgent, own_socket: false })
+        Ok(Self::new(connection, Socket::Listening(endpoint), urgent))
+    }
+
+    fn new(connection: quinn::Connection, socket: Socket, urgent: Urgent) -> Self {
+        Self { connection, socket, urgent, source: Arc::default() }
     }
 
     /// Who is at the other end.
@@ -82,18 +97,44 @@ impl QuicLink {
         class: Class,
         (sender, receiver): (SendStream, RecvStream),
     ) -> (QuicSender, QuicReceiver) {
-        (QuicSender::answering(sender, class, &self.urgent), QuicReceiver::new(receiver))
+        let sender = QuicSender::answering(sender, class, &self.urgent);
+        (sender, QuicReceiver::new(receiver))
     }
 
     pub(crate) fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
-        let mut local = self.endpoint.local_addr().ok()?;
+        let mut local = self.endpoint().local_addr().ok()?;
         let remote = self.connection.remote_address();
         match self.connection.local_ip() {
             Some(ip) => local.set_ip(ip.to_canonical()),
-            None if local.ip().is_unspecified() => local.set_ip(source_towards(remote)?),
+            None if local.ip().is_unspecified() => local.set_ip(self.source(remote)?),
             None => {}
         }
         Some((local, SocketAddr::new(remote.ip().to_canonical(), remote.port())))
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        match &self.socket {
+            Socket::Dialling(dialling) => &dialling.endpoint,
+            Socket::Listening(endpoint) => endpoint,
+        }
+    }
+
+    /// The address from which packets to `remote` leave, found once for each
+    /// socket.
+    fn source(&self, remote: SocketAddr) -> Option<IpAddr> {
+        let moves = match &self.socket {
+            Socket::Dialling(dialling) => dialling.moves(),
+            Socket::Listening(_) => 0,
+        };
+        let mut known = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = *known
+            && (source.moves, source.remote) == (moves, remote.ip())
+        {
+            return Some(source.local);
+        }
+        let local = source_towards(remote)?;
+        *known = Some(Source { moves, remote: remote.ip(), local });
+        Some(local)
     }
 
     pub(crate) fn rtt(&self) -> Duration {
@@ -106,7 +147,8 @@ impl QuicLink {
         match opening.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(opened) => {
                 let (sender, receiver) = opened?;
-                Ok((QuicSender::opened(sender, class, &self.urgent), QuicReceiver::new(receiver)))
+                let sender = QuicSender::opened(sender, class, &self.urgent);
+                Ok((sender, QuicReceiver::new(receiver)))
             }
             Poll::Pending => Err(OpenError::TooMany),
         }
@@ -128,28 +170,19 @@ impl QuicLink {
         self.connection.close(VarInt::from_u32(code.0), reason.as_bytes());
     }
 
-    /// Goes on from a new socket. A listening socket stays: it is known to
-    /// others by its port.
+    /// Goes on from a new socket, as do all others that were dialled. A
+    /// listening socket stays: it is known to others by its port.
     pub(crate) fn rebind(&self) -> io::Result<()> {
-        if !self.own_socket {
-            return Ok(());
+        match &self.socket {
+            Socket::Dialling(dialling) => dialling.rebind(),
+            Socket::Listening(_) => Ok(()),
         }
-        let remote = self.connection.remote_address();
-        self.endpoint.rebind(UdpSocket::bind(any_address_like(remote))?)
     }
 }
 
 /// The address from which packets to `remote` leave.
 fn source_towards(remote: SocketAddr) -> Option<IpAddr> {
-    let socket = UdpSocket::bind(any_address_like(remote)).ok()?;
+    let socket = UdpSocket::bind(any_address(remote.is_ipv6())).ok()?;
     socket.connect(remote).ok()?;
     Some(socket.local_addr().ok()?.ip())
-}
-
-/// Any address and port of the same family.
-fn any_address_like(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    }
 }

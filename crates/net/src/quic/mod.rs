@@ -8,6 +8,7 @@
 
 pub(crate) mod config;
 mod courtesy;
+mod dialling;
 pub(crate) mod driver;
 mod identity;
 mod link;

@@ -4,6 +4,7 @@
 mod support;
 
 mod both;
+mod quic;
 mod race;
 mod strangers;
 mod tcp;
