@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::courtesy::{Courteous, Urgent};
 use super::identity::{AnyNode, ExpectNode, certified_key, provider};
+use super::window::SEND_WINDOW_BYTES;
 
 /// Name and major version of the protocol above QUIC.
 const PROTOCOL: &str = "antiphon/1";
@@ -38,10 +39,6 @@ const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Received and not read, of all streams. Pieces that come with gaps between
 /// them may cost twice that until quinn puts them together.
 const CONNECTION_WINDOW_BYTES: u32 = 1280 * 1024;
-
-/// Written and not acknowledged. With twice the window above, what one peer
-/// can hold stays below 4 MiB.
-const SEND_WINDOW_BYTES: u64 = 1024 * 1024;
 
 /// Handshake bytes that may wait out of order: our messages have under 1 KiB.
 const CRYPTO_BUFFER_BYTES: usize = 8 * 1024;

@@ -34,7 +34,7 @@ pub(crate) fn established(shared: &Shared, link: &QuicLink) {
     for (id, early) in early.into_streams() {
         let Some(stream) = state.streams.get_mut(&id).filter(|_| !early.given_up) else { continue };
         if let Ok((mut sender, receiver)) = link.open(early.class) {
-            early.chunks.into_iter().for_each(|chunk| sender.send_now(chunk));
+            let _ = early.chunks.into_iter().all(|chunk| sender.send_now(chunk));
             if early.finished {
                 sender.finish();
             }

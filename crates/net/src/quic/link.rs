@@ -17,6 +17,7 @@ use super::courtesy::Urgent;
 use super::dialling::{Dialling, any_address};
 use super::identity::node_of;
 use super::stream::{QuicReceiver, QuicSender, notice};
+use super::window::SendWindow;
 
 /// A connection that stands.
 #[derive(Debug, Clone)]
@@ -24,6 +25,7 @@ pub(crate) struct QuicLink {
     pub(crate) connection: quinn::Connection,
     socket: Socket,
     urgent: Urgent,
+    window: SendWindow,
     source: Arc<Mutex<Option<Source>>>,
 }
 
@@ -83,7 +85,8 @@ impl QuicLink {
     }
 
     fn new(connection: quinn::Connection, socket: Socket, urgent: Urgent) -> Self {
-        Self { connection, socket, urgent, source: Arc::default() }
+        let window = SendWindow::new(connection.clone());
+        Self { connection, socket, urgent, window, source: Arc::default() }
     }
 
     /// Who is at the other end.
@@ -97,7 +100,7 @@ impl QuicLink {
         class: Class,
         (sender, receiver): (SendStream, RecvStream),
     ) -> (QuicSender, QuicReceiver) {
-        let sender = QuicSender::answering(sender, class, &self.urgent);
+        let sender = QuicSender::answering(sender, class, &self.urgent, &self.window);
         (sender, QuicReceiver::new(receiver))
     }
 
@@ -147,7 +150,7 @@ impl QuicLink {
         match opening.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(opened) => {
                 let (sender, receiver) = opened?;
-                let sender = QuicSender::opened(sender, class, &self.urgent);
+                let sender = QuicSender::opened(sender, class, &self.urgent, &self.window);
                 Ok((sender, QuicReceiver::new(receiver)))
             }
             Poll::Pending => Err(OpenError::TooMany),

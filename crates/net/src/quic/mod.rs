@@ -13,6 +13,7 @@ pub(crate) mod driver;
 mod identity;
 mod link;
 mod stream;
+mod window;
 
 pub(crate) use link::{QuicLink, connect};
 pub(crate) use stream::{Delivery, QuicReceiver, QuicSender};

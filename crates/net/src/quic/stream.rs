@@ -1,7 +1,8 @@
 //! One QUIC stream: bytes in both directions, and how it ends.
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use antiphon_types::Class;
 use antiphon_wire::message::MessageReader;
@@ -10,6 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 
 use super::courtesy::Urgent;
+use super::window::SendWindow;
 use crate::Clock;
 
 /// Longest reason of a go-away, as on TCP.
@@ -29,6 +31,8 @@ pub(crate) type Delivery = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Debug)]
 pub(crate) struct QuicSender {
     stream: SendStream,
+    class: Class,
+    window: SendWindow,
     /// Where urgent bytes are counted, if these are.
     urgent: Option<Urgent>,
     /// The class, until it has left: the first byte of a stream that we opened.
@@ -38,46 +42,75 @@ pub(crate) struct QuicSender {
 
 impl QuicSender {
     /// Of a stream that this side opened.
-    pub(super) fn opened(stream: SendStream, class: Class, urgent: &Urgent) -> Self {
-        let mut sender = Self::answering(stream, class, urgent);
+    pub(super) fn opened(
+        stream: SendStream,
+        class: Class,
+        urgent: &Urgent,
+        window: &SendWindow,
+    ) -> Self {
+        let mut sender = Self::answering(stream, class, urgent, window);
         sender.header = Some(Bytes::copy_from_slice(&[class.index()]));
         // Alone, so that the other side may hear of the stream before anything
-        // is asked on it. There is nearly always room for a byte.
-        sender.send_now(Bytes::new());
+        // is asked on it. If there is no room, it goes before the first write.
+        sender.try_header();
         sender
     }
 
     /// Of a stream that the other side opened.
-    pub(super) fn answering(stream: SendStream, class: Class, urgent: &Urgent) -> Self {
+    pub(super) fn answering(
+        stream: SendStream,
+        class: Class,
+        urgent: &Urgent,
+        window: &SendWindow,
+    ) -> Self {
         // Fails only on a stream that is gone, which the first write will tell.
         let _ = stream.set_priority(-i32::from(class.index()));
         let urgent = (class <= Class::Now).then(|| urgent.clone());
-        Self { stream, urgent, header: None, finished: false }
+        Self { stream, class, window: window.clone(), urgent, header: None, finished: false }
     }
 
     /// Sends all of it, waiting for room. It must not be dropped half-way but
     /// with the stream.
     pub(crate) async fn write(&mut self, data: Bytes) -> Result<(), WriteError> {
-        if let Some(header) = self.header.take() {
-            self.stream.write_chunk(header).await?;
+        self.write_header().await?;
+        if data.is_empty() {
+            return Ok(());
         }
         if let Some(urgent) = &self.urgent {
             urgent.wrote(data.len() as u64);
         }
-        if data.is_empty() { Ok(()) } else { self.stream.write_chunk(data).await }
+        self.write_chunk(data).await
     }
 
-    /// Sends what there is room for now; the rest is lost, and the stream with
-    /// it. For what was written before the connection stood: that is less than
-    /// any window.
-    pub(super) fn send_now(&mut self, data: Bytes) {
-        let all = pin!(self.write(data)).poll(&mut Context::from_waker(Waker::noop())).is_ready();
-        if !all {
-            let _ = self.stream.reset(VarInt::from_u32(reset_code::CANCELLED));
+    /// A byte is taken or is not: this may be dropped while it waits.
+    async fn write_header(&mut self) -> Result<(), WriteError> {
+        if let Some(header) = self.header.clone() {
+            self.write_chunk(header).await?;
+            self.header = None;
         }
+        Ok(())
+    }
+
+    fn try_header(&mut self) {
+        // An error is told again by the next write.
+        let _ = pin!(self.write_header()).poll(&mut Context::from_waker(Waker::noop()));
+    }
+
+    async fn write_chunk(&mut self, chunk: Bytes) -> Result<(), WriteError> {
+        let mut writing = pin!(self.stream.write_chunk(chunk));
+        poll_fn(|context| self.window.write(self.class, || writing.as_mut().poll(context))).await
+    }
+
+    /// Sends all of it, if there is room for it now; otherwise the stream is
+    /// lost, and this is false. For what was written before the connection
+    /// stood: that is less than any window of ours.
+    pub(super) fn send_now(&mut self, data: Bytes) -> bool {
+        let written = pin!(self.write(data)).poll(&mut Context::from_waker(Waker::noop()));
+        matches!(written, Poll::Ready(Ok(())))
     }
 
     pub(crate) fn finish(&mut self) {
+        self.try_header();
         self.finished = true;
         let _ = self.stream.finish();
     }
@@ -103,11 +136,13 @@ impl Drop for QuicSender {
 #[derive(Debug)]
 pub(crate) struct QuicReceiver {
     stream: RecvStream,
+    /// How it was given up: quinn says so once, and then that it has ended.
+    reset: Option<VarInt>,
 }
 
 impl QuicReceiver {
     pub(super) fn new(stream: RecvStream) -> Self {
-        Self { stream }
+        Self { stream, reset: None }
     }
 
     /// Waits for more and moves it to `reader`; false at the end. Safe to drop
@@ -117,8 +152,15 @@ impl QuicReceiver {
         reader: &mut MessageReader,
         clock: &Clock,
     ) -> Result<bool, ReadError> {
+        if let Some(code) = self.reset {
+            return Err(ReadError::Reset(code));
+        }
         let mut pieces = [const { Bytes::new() }; PIECES];
-        match self.stream.read_chunks(&mut pieces).await? {
+        let read = self.stream.read_chunks(&mut pieces).await;
+        if let Err(ReadError::Reset(code)) = read {
+            self.reset = Some(code);
+        }
+        match read? {
             Some(count) => {
                 let now = clock.now();
                 pieces.into_iter().take(count).for_each(|piece| reader.handle_data(now, piece));
