@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use antiphon_handshake::identity::NodeSecret;
 use antiphon_types::{Class, NodeId};
+use antiphon_wire::mux::OpenError;
 use antiphon_wire::{CloseCode, Limits, Mux, Role, StreamId};
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -100,6 +101,8 @@ pub(crate) struct State {
     pub(crate) addresses: Option<(SocketAddr, SocketAddr)>,
     /// The reason for which we want to close, once all is sent.
     pub(crate) closing: Option<String>,
+    /// What we said when we took our leave, or will say once connected.
+    pub(crate) going_away: Option<String>,
     /// What the other side said when it took its leave.
     pub(crate) farewell: Option<String>,
     /// QUIC streams that were finished lately and may still be under way.
@@ -233,6 +236,8 @@ impl State {
                 let stream = self.streams.get_mut(&id);
                 if let Some(sender) = stream.and_then(|stream| stream.quic_sender.as_mut()) {
                     sender.finish();
+                    let delivery = sender.delivered();
+                    self.note_leaving(delivery);
                 }
             }
         }
@@ -318,6 +323,7 @@ impl Connection {
             phase,
             addresses: None,
             closing: None,
+            going_away: None,
             farewell: None,
             leaving: VecDeque::new(),
             place: None,
@@ -434,10 +440,13 @@ impl Connection {
         if let Some(reason) = state.closed() {
             return Err(reason);
         }
-        if let (Link::Quic(_), Some(farewell)) = (&state.link, &state.farewell) {
+        if let Some(farewell) = &state.farewell {
             return Err(Closed::ByPeer(farewell.clone()));
         }
         let refused = |error: &dyn fmt::Display| Closed::ByUs(error.to_string());
+        if state.going_away.is_some() {
+            return Err(refused(&OpenError::GoingAway));
+        }
         let id = match &mut state.link {
             Link::Pending(early) => early
                 .open(class)
@@ -483,13 +492,16 @@ impl Connection {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Says that no new streams are taken; open ones go on.
+    /// Says that no new streams are taken or opened; open ones go on. Before the
+    /// connection stands, it is said as soon as it does.
     pub fn go_away(&self, reason: &str) {
         self.say_farewell(&mut self.shared.lock(), reason);
         self.shared.work.notify_one();
     }
 
-    /// Closes once what is queued has been sent.
+    /// Closes once what is queued has been sent. On QUIC that is what the
+    /// streams that were finished last hold, for up to 2 s; what was written to
+    /// others may be lost.
     pub fn close(&self, reason: &str) {
         let mut state = self.shared.lock();
         if state.closing.is_none() {
@@ -501,6 +513,7 @@ impl Connection {
     }
 
     fn say_farewell(&self, state: &mut State, reason: &str) {
+        state.going_away.get_or_insert_with(|| reason.to_owned());
         match &mut state.link {
             Link::Pending(_) => {}
             Link::Mux(mux) => mux.go_away(CloseCode::SHUTDOWN, reason),

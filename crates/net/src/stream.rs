@@ -517,7 +517,12 @@ fn queue(handle: &Handle, pieces: &[Bytes]) -> Result<Queued, StreamError> {
         },
         Link::Quic(_) => match stream.and_then(|stream| stream.quic_sender.take()) {
             Some(sender) => Queued::Moved(sender),
-            None => return Err(StreamError::Unwritable("the stream was given up".to_owned())),
+            None => {
+                return Err(match end {
+                    Some(StreamEnd::Reset(code)) => StreamError::Reset(code),
+                    _ => StreamError::Unwritable("the stream was given up".to_owned()),
+                });
+            }
         },
     };
     drop(guard);

@@ -1,22 +1,29 @@
 //! What happens on a QUIC connection besides its streams.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use antiphon_types::Class;
 use antiphon_wire::{CloseCode, printable, reset_code};
-use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
+use quinn::{ConnectionError, RecvStream, SendStream, TransportErrorCode, VarInt};
 use tokio::task::JoinSet;
 
 use super::link::QuicLink;
-use super::stream::{MAX_NOTICE_BYTES, read_class, reason_of};
-use crate::connection::{Closed, Incoming, Link, Phase, Shared};
+use super::opens::Opens;
+use super::stream::{MAX_NOTICE_BYTES, QuicReceiver, QuicSender, read_class, reason_of};
+use crate::connection::{Closed, Incoming, Link, Phase, Shared, StreamEnd};
+use crate::early::EarlyStream;
 
 /// How long the other side may take to say the class of a stream.
 const CLASS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long what was written may take to arrive before the connection closes.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What is said to whoever opens streams faster than [`Opens`] allows.
+const FLOOD_REASON: &str = "too many streams were opened in a short time";
 
 /// A stream whose class is known, or is not to be.
 type Named = (Option<Class>, SendStream, RecvStream);
@@ -33,17 +40,33 @@ pub(crate) fn established(shared: &Shared, link: &QuicLink) {
     };
     for (id, early) in early.into_streams() {
         let Some(stream) = state.streams.get_mut(&id).filter(|_| !early.given_up) else { continue };
-        if let Ok((mut sender, receiver)) = link.open(early.class) {
-            let _ = early.chunks.into_iter().all(|chunk| sender.send_now(chunk));
-            if early.finished {
-                sender.finish();
-            }
-            stream.quic_sender = Some(sender);
-            stream.quic_receiver = Some(receiver);
-        }
         stream.readable.notify_one();
         stream.writable.notify_one();
+        let finished = early.finished;
+        let Some((mut sender, receiver)) = open_early(link, early) else {
+            // Nobody else would ever tell those who wait on it.
+            stream.end = Some(StreamEnd::Reset(reset_code::REFUSED));
+            continue;
+        };
+        let delivery = finished.then(|| {
+            sender.finish();
+            sender.delivered()
+        });
+        stream.quic_sender = Some(sender);
+        stream.quic_receiver = Some(receiver);
+        if let Some(delivery) = delivery {
+            state.note_leaving(delivery);
+        }
     }
+    if let Some(reason) = &state.going_away {
+        link.go_away(reason);
+    }
+}
+
+/// Opens what was opened early; `None` if there is no place or no room for it.
+fn open_early(link: &QuicLink, early: EarlyStream) -> Option<(QuicSender, QuicReceiver)> {
+    let (mut sender, receiver) = link.open(early.class).ok()?;
+    early.chunks.into_iter().all(|chunk| sender.send_now(chunk)).then_some((sender, receiver))
 }
 
 /// Runs a connection to its end.
@@ -52,39 +75,135 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         Link::Quic(link) => link.clone(),
         Link::Pending(_) | Link::Mux(_) => return,
     };
-    let reason = drive(&shared, &link).await;
+    let mut driver = Driver::new(&shared, &link);
+    let reason = driver.drive().await;
     tracing::debug!(remote = ?shared.remote, "connection ended: {reason}");
     shared.close(reason);
 }
 
-async fn drive(shared: &Shared, link: &QuicLink) -> Closed {
-    let connection = &link.connection;
-    let mut naming = JoinSet::new();
-    let mut first = true;
-    loop {
-        tokio::select! {
-            stream = connection.accept_bi() => match stream {
-                // The first one is the session's: nothing may overtake it.
-                Ok((sender, receiver)) if std::mem::take(&mut first) => {
-                    take(shared, link, name(sender, receiver).await);
+struct Driver<'a> {
+    shared: &'a Arc<Shared>,
+    link: &'a QuicLink,
+    /// Streams whose class has not come; whether it is the first of all.
+    naming: JoinSet<(bool, Named)>,
+    farewells: JoinSet<()>,
+    opens: Opens,
+    is_first: bool,
+    /// What waits for the first stream to be named: that is the session's, and
+    /// nothing may overtake it. The other side has few places, so these are few.
+    held: Option<Vec<Named>>,
+}
+
+impl<'a> Driver<'a> {
+    fn new(shared: &'a Arc<Shared>, link: &'a QuicLink) -> Self {
+        Self {
+            shared,
+            link,
+            naming: JoinSet::new(),
+            farewells: JoinSet::new(),
+            opens: Opens::new(shared.clock.now()),
+            is_first: true,
+            held: Some(Vec::new()),
+        }
+    }
+
+    async fn drive(&mut self) -> Closed {
+        let connection = &self.link.connection;
+        let mut hears_notices = true;
+        loop {
+            tokio::select! {
+                stream = connection.accept_bi() => match stream {
+                    Ok(_) if !self.opens.take(self.shared.clock.now()) => {
+                        self.close(CloseCode::FLOOD, FLOOD_REASON).await;
+                        return Closed::Protocol(FLOOD_REASON.to_owned());
+                    }
+                    Ok((sender, receiver)) => self.opened(sender, receiver),
+                    Err(error) => return self.lost(error).await,
+                },
+                Some(Ok((is_first, named))) = self.naming.join_next() => {
+                    self.named(is_first, named);
                 }
-                Ok((sender, receiver)) => drop(naming.spawn(name(sender, receiver))),
-                Err(error) => return ended(shared, error),
-            },
-            Some(Ok(named)) = naming.join_next() => take(shared, link, named),
-            notice = connection.accept_uni() => match notice {
-                Ok(stream) => hear_farewell(shared, stream).await,
-                Err(error) => return ended(shared, error),
-            },
-            () = shared.work.notified() => {
-                let closing = shared.lock().closing.clone();
-                if let Some(reason) = closing {
-                    flush(shared).await;
-                    link.close(CloseCode::SHUTDOWN, &reason);
-                    return Closed::ByUs(reason);
+                // An error comes at once, while streams may be there still.
+                notice = connection.accept_uni(), if hears_notices => match notice {
+                    Ok(stream) => self.hear(stream),
+                    Err(_) => hears_notices = false,
+                },
+                Some(_) = self.farewells.join_next() => {}
+                () = self.shared.work.notified() => {
+                    let closing = self.shared.lock().closing.clone();
+                    if let Some(reason) = closing {
+                        flush(self.shared).await;
+                        self.close(CloseCode::SHUTDOWN, &reason).await;
+                        return Closed::ByUs(reason);
+                    }
                 }
             }
         }
+    }
+
+    async fn close(&self, code: CloseCode, reason: &str) {
+        self.link.close(code, reason);
+        self.link.close_has_left().await;
+    }
+
+    /// The other side has opened a stream. Mostly its class is there as well.
+    fn opened(&mut self, sender: SendStream, mut receiver: RecvStream) {
+        let is_first = std::mem::take(&mut self.is_first);
+        let reading = pin!(read_class(&mut receiver)).poll(&mut Context::from_waker(Waker::noop()));
+        match reading {
+            Poll::Ready(class) => self.named(is_first, (class, sender, receiver)),
+            Poll::Pending => {
+                let naming = name(sender, receiver);
+                self.naming.spawn(async move { (is_first, naming.await) });
+            }
+        }
+    }
+
+    fn named(&mut self, is_first: bool, named: Named) {
+        match &mut self.held {
+            Some(held) if !is_first => held.push(named),
+            _ => {
+                self.take(named);
+                for held in self.held.take().into_iter().flatten() {
+                    self.take(held);
+                }
+            }
+        }
+    }
+
+    /// Hands a stream to whoever accepts the next.
+    fn take(&self, (class, mut sender, mut receiver): Named) {
+        let mut refuse = |code| {
+            let code = VarInt::from_u32(code);
+            let _ = (sender.reset(code), receiver.stop(code));
+        };
+        let Some(class) = class else { return refuse(reset_code::BAD_MESSAGE) };
+        let mut state = self.shared.lock();
+        if state.going_away.is_some() {
+            return refuse(reset_code::REFUSED);
+        }
+        let (sender, receiver) = self.link.answering(class, (sender, receiver));
+        state.incoming.push_back(Incoming::Quic(class, sender, receiver));
+        drop(state);
+        self.shared.news.notify_waiters();
+    }
+
+    fn hear(&mut self, notice: RecvStream) {
+        self.farewells.spawn(hear_farewell(Arc::clone(self.shared), notice));
+    }
+
+    /// The connection is no more. What came before that is handed out still.
+    async fn lost(&mut self, error: ConnectionError) -> Closed {
+        while let Ok(notice) = self.link.connection.accept_uni().await {
+            self.hear(notice);
+        }
+        while self.farewells.join_next().await.is_some() {}
+        while let Some(named) = self.naming.join_next().await {
+            if let Ok((is_first, named)) = named {
+                self.named(is_first, named);
+            }
+        }
+        ended(self.shared, error)
     }
 }
 
@@ -93,19 +212,7 @@ async fn name(sender: SendStream, mut receiver: RecvStream) -> Named {
     (class.ok().flatten(), sender, receiver)
 }
 
-/// Hands a stream to whoever accepts the next.
-fn take(shared: &Shared, link: &QuicLink, (class, mut sender, mut receiver): Named) {
-    let Some(class) = class else {
-        let code = VarInt::from_u32(reset_code::BAD_MESSAGE);
-        let _ = (sender.reset(code), receiver.stop(code));
-        return;
-    };
-    let (sender, receiver) = link.answering(class, (sender, receiver));
-    shared.lock().incoming.push_back(Incoming::Quic(class, sender, receiver));
-    shared.news.notify_waiters();
-}
-
-async fn hear_farewell(shared: &Shared, mut stream: RecvStream) {
+async fn hear_farewell(shared: Arc<Shared>, mut stream: RecvStream) {
     let reading = stream.read_to_end(MAX_NOTICE_BYTES);
     let Ok(Ok(notice)) = tokio::time::timeout(CLASS_TIMEOUT, reading).await else { return };
     if let Some(reason) = reason_of(&notice) {
@@ -133,9 +240,17 @@ fn ended(shared: &Shared, error: ConnectionError) -> Closed {
             Closed::ByPeer(shared.lock().farewell.clone().unwrap_or(said))
         }
         ConnectionError::LocallyClosed => Closed::ByUs("closed".to_owned()),
+        ConnectionError::TransportError(found) if is_ours(found.code) => {
+            Closed::Broken(found.to_string())
+        }
         ConnectionError::TransportError(_) | ConnectionError::VersionMismatch => {
             Closed::Protocol(error.to_string())
         }
         other => Closed::Broken(other.to_string()),
     }
+}
+
+/// Whether an error that this side found is nothing that the other side did.
+fn is_ours(code: TransportErrorCode) -> bool {
+    matches!(code, TransportErrorCode::INTERNAL_ERROR | TransportErrorCode::AEAD_LIMIT_REACHED)
 }

@@ -19,6 +19,9 @@ use super::identity::node_of;
 use super::stream::{QuicReceiver, QuicSender, notice};
 use super::window::SendWindow;
 
+/// Times that other tasks run before a close is taken to be on its way.
+const CLOSE_TURNS: u32 = 64;
+
 /// A connection that stands.
 #[derive(Debug, Clone)]
 pub(crate) struct QuicLink {
@@ -171,6 +174,17 @@ impl QuicLink {
 
     pub(crate) fn close(&self, code: CloseCode, reason: &str) {
         self.connection.close(VarInt::from_u32(code.0), reason.as_bytes());
+    }
+
+    /// Waits until a close has left, or cannot: a program that ends before
+    /// would leave the other side to its idle time-out.
+    pub(super) async fn close_has_left(&self) {
+        for _ in 0..CLOSE_TURNS {
+            if self.connection.stats().frame_tx.connection_close > 0 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Goes on from a new socket, as do all others that were dialled. A

@@ -12,7 +12,10 @@ mod dialling;
 pub(crate) mod driver;
 mod identity;
 mod link;
+mod opens;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub(crate) use link::{QuicLink, connect};

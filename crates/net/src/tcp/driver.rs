@@ -19,7 +19,7 @@ use antiphon_wire::record::{
     MAX_PLAINTEXT_BYTES, MAX_RECORD_BYTES, RECORD_HEADER_BYTES, RecordDecoder, TAG_BYTES,
     record_header,
 };
-use antiphon_wire::{ConnectionError, Event, Limits, Mux, Role, StreamId};
+use antiphon_wire::{CloseCode, ConnectionError, Event, Limits, Mux, Role, StreamId};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -91,6 +91,9 @@ pub(crate) async fn dialled(shared: &Shared, dialled: Dialled) {
         // The first record from us proves to the other side that we are no
         // recording; the answer tells the round-trip time.
         mux.ping(shared.clock.now());
+        if let Some(reason) = &state.going_away {
+            mux.go_away(CloseCode::SHUTDOWN, reason);
+        }
         state.link = Link::Mux(mux);
         state.phase = Phase::Established { confirmed: true };
         state.addresses = stream.local_addr().ok().zip(stream.peer_addr().ok());

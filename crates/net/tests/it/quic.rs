@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use antiphon_net::{Connection, Stream, StreamError, Transport};
+use antiphon_net::{Closed, Connection, Stream, StreamError, Transport};
 use antiphon_types::Class;
 use bytes::Bytes;
 use tokio::net::UdpSocket;
@@ -137,6 +137,78 @@ async fn q10_a_peer_that_fills_every_window_pins_less_than_four_mib() {
 }
 
 #[tokio::test]
+async fn streams_that_came_just_before_the_close_are_accepted() {
+    let mut acceptor = listen().await;
+    for round in 0..100 {
+        let client = Connection::dial(dial(acceptor.local_address(), Transport::Quic));
+        client.established().await.unwrap();
+        for _ in 0..3 {
+            let mut stream = client.open(Class::Now).unwrap();
+            stream.send_message(Bytes::from_static(b"last words")).await.unwrap();
+            stream.finish();
+        }
+        client.close("gone");
+        let server = acceptor.accept().await;
+        client.closed().await;
+        for number in 0..3 {
+            let mut stream = server.accept().await.unwrap_or_else(|reason| {
+                panic!("round {round}, stream {number}: {reason}");
+            });
+            assert_eq!(message(&mut stream).await.unwrap(), "last words");
+        }
+        assert!(matches!(server.closed().await, Closed::ByPeer(_)));
+    }
+}
+
+#[tokio::test]
+async fn what_was_finished_before_the_connection_stood_arrives_before_the_close() {
+    let mut acceptor = listen().await;
+    let client = Connection::dial(dial(acceptor.local_address(), Transport::Quic));
+    let mut opened = client.open(Class::Control).unwrap();
+    opened.send_message(Bytes::from(vec![b'n'; 40_000])).await.unwrap();
+    opened.finish();
+    client.established().await.unwrap();
+    client.close("all said");
+    let server = acceptor.accept().await;
+    let mut accepted = server.accept().await.unwrap();
+    assert_eq!(message(&mut accepted).await.unwrap().len(), 40_000);
+    assert_eq!(message(&mut accepted).await, None);
+}
+
+#[tokio::test]
+async fn who_goes_away_takes_and_opens_no_streams() {
+    for transport in TRANSPORTS {
+        let (_acceptor, client, server) = pair(transport).await;
+        let (_opened, _accepted) = stream(&client, &server, Class::Control).await;
+        server.go_away("closing time");
+        // The other side has not heard of it.
+        let mut late = client.open(Class::Now).unwrap();
+        late.send_message(Bytes::from_static(b"play")).await.unwrap();
+        assert_eq!(late.receive().await, Err(StreamError::Reset(1)), "{transport}");
+        let refused = server.open(Class::Now).unwrap_err();
+        assert!(matches!(&refused, Closed::ByUs(reason) if reason.contains("going away")));
+    }
+}
+
+#[tokio::test]
+async fn going_away_before_the_connection_stands_is_told_when_it_does() {
+    for transport in TRANSPORTS {
+        let mut acceptor = listen().await;
+        let client = Connection::dial(dial(acceptor.local_address(), transport));
+        let mut opened = client.open(Class::Now).unwrap();
+        opened.send_message(Bytes::from_static(b"one question")).await.unwrap();
+        client.go_away("no more questions");
+        assert!(client.open(Class::Now).is_err(), "{transport}");
+        let server = acceptor.accept().await;
+        server.leaving().await;
+        let refused = server.open(Class::Now).unwrap_err();
+        assert_eq!(refused, Closed::ByPeer("no more questions".to_owned()), "{transport}");
+        let mut accepted = server.accept().await.unwrap();
+        assert_eq!(message(&mut accepted).await.unwrap(), "one question");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_was_given_up_has_not_ended() {
     for transport in TRANSPORTS {
         let (_acceptor, client, server) = pair(transport).await;
@@ -146,6 +218,20 @@ async fn a_stream_that_was_given_up_has_not_ended() {
             assert_eq!(accepted.receive().await, Err(StreamError::Reset(0)), "{transport}");
         }
     }
+}
+
+/// M1: streams that come and go faster than anybody needs.
+#[tokio::test]
+async fn m1_a_flood_of_streams_closes_the_connection() {
+    let (_acceptor, client, server) = pair(Transport::Quic).await;
+    tokio::spawn(async move { while server.accept().await.is_ok() {} });
+    while client.is_open() {
+        // As many as there are places.
+        while client.open(Class::Now).is_ok() {}
+        tokio::task::yield_now().await;
+    }
+    let reason = client.closed().await;
+    assert!(matches!(&reason, Closed::ByPeer(said) if said.contains("too many")), "{reason}");
 }
 
 /// The buffer of a socket is of the process, not of each peer.
