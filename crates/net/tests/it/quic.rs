@@ -137,30 +137,6 @@ async fn q10_a_peer_that_fills_every_window_pins_less_than_four_mib() {
 }
 
 #[tokio::test]
-async fn streams_that_came_just_before_the_close_are_accepted() {
-    let mut acceptor = listen().await;
-    for round in 0..100 {
-        let client = Connection::dial(dial(acceptor.local_address(), Transport::Quic));
-        client.established().await.unwrap();
-        for _ in 0..3 {
-            let mut stream = client.open(Class::Now).unwrap();
-            stream.send_message(Bytes::from_static(b"last words")).await.unwrap();
-            stream.finish();
-        }
-        client.close("gone");
-        let server = acceptor.accept().await;
-        client.closed().await;
-        for number in 0..3 {
-            let mut stream = server.accept().await.unwrap_or_else(|reason| {
-                panic!("round {round}, stream {number}: {reason}");
-            });
-            assert_eq!(message(&mut stream).await.unwrap(), "last words");
-        }
-        assert!(matches!(server.closed().await, Closed::ByPeer(_)));
-    }
-}
-
-#[tokio::test]
 async fn what_was_finished_before_the_connection_stood_arrives_before_the_close() {
     let mut acceptor = listen().await;
     let client = Connection::dial(dial(acceptor.local_address(), Transport::Quic));
