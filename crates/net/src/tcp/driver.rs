@@ -39,7 +39,7 @@ const FIRST_BYTES: std::ops::Range<usize> = 2 * 1024..8 * 1024;
 /// Record from which on the whole of [`OUT_BYTES`] is reserved.
 const WORTH_RESERVING_BYTES: usize = 2 * 1024;
 /// A connection on which nothing happened for so long rests.
-const REST_AFTER: Duration = Duration::from_millis(500);
+const REST_AFTER: Duration = Duration::from_millis(100);
 /// What the decoder of a connection at rest may hold.
 const RESTING_BYTES: usize = 1024;
 /// How long a close waits for what is queued to be sent, and then for the other
