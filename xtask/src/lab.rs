@@ -55,6 +55,14 @@ pub enum Lab {
     Probe(probe::Probe),
 }
 
+/// The median of some times, in milliseconds.
+#[cfg(target_os = "linux")]
+fn median_ms(times: &[std::time::Duration]) -> f64 {
+    let mut times = times.to_vec();
+    times.sort();
+    times.get(times.len() / 2).map_or(f64::NAN, |time| time.as_secs_f64() * 1_000.0)
+}
+
 /// Runs `cargo xtask lab`; the exit code of `lab link` is that of side B.
 ///
 /// # Errors

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::flood::Flood;
+use super::median_ms;
 use crate::binaries;
 use crate::demo::{Server, catalogue_of_one};
 use crate::failure::{Context as _, Failure, Result};
@@ -290,10 +291,4 @@ fn resident_kib(process: u32) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
     number.ok_or_else(|| Failure::new(format!("{path} tells no VmRSS")))
-}
-
-fn median_ms(times: &[Duration]) -> f64 {
-    let mut times = times.to_vec();
-    times.sort();
-    times.get(times.len() / 2).map_or(f64::NAN, |time| time.as_secs_f64() * 1_000.0)
 }

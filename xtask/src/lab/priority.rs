@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::args::Shaped;
 use super::link::{Link, Options, Side};
+use super::median_ms;
 use crate::failure::{Context as _, Failure, Result};
 
 /// The two sides' secret: they are of no interest here.
@@ -234,10 +235,4 @@ impl Timings {
             copy_share: rate.map(|rate| copied / (rate * (1.0 - HEADERS_SHARE) - asked)),
         }
     }
-}
-
-fn median_ms(times: &[Duration]) -> f64 {
-    let mut times = times.to_vec();
-    times.sort();
-    times.get(times.len() / 2).map_or(f64::NAN, |time| time.as_secs_f64() * 1_000.0)
 }
