@@ -46,7 +46,7 @@ pub(crate) enum Stage {
 /// What became of the question to the server.
 pub(crate) enum Answer {
     /// It knows the track; its push follows on the stream.
-    Playing(Box<proto::Playing>, Stream),
+    Playing(Box<proto::Playing>, Box<Stream>),
     /// It refused.
     Refused(String),
     /// It said something else.
@@ -208,7 +208,7 @@ impl Node {
         tokio::spawn(async move {
             let asked = ask_play(&session, track, bitrate, speed).await;
             let answer = match asked.map_err(|error| session.explain(error)) {
-                Ok((playing, stream)) => Answer::Playing(Box::new(playing), stream),
+                Ok((playing, stream)) => Answer::Playing(Box::new(playing), Box::new(stream)),
                 Err(RequestError::Refused(refused)) => Answer::Refused(refused.to_string()),
                 Err(
                     error @ (RequestError::Nonsense
@@ -243,7 +243,7 @@ impl Node {
 
     pub(crate) fn handle_answer(&mut self, answer: Answer) {
         let (playing, stream) = match answer {
-            Answer::Playing(playing, stream) => (*playing, stream),
+            Answer::Playing(playing, stream) => (*playing, *stream),
             Answer::Refused(reason) => return self.fail_play(PlayError::Refused(reason)),
             Answer::Nonsense(what) => return self.fail_play(PlayError::Nonsense(what)),
             Answer::Lost => {

@@ -183,7 +183,7 @@ mod tests {
         let ids: Vec<StreamId> = (0..MAX_STREAMS).filter_map(|_| early.open(Class::Now)).collect();
         assert_eq!((ids.len(), early.open(Class::Now)), (MAX_STREAMS, None));
         let data = Bytes::from(vec![0; MAX_QUEUED_BYTES]);
-        assert!(early.write(ids[0], &[data.clone()]));
+        assert!(early.write(ids[0], std::slice::from_ref(&data)));
         assert!(!early.write(ids[1], &[Bytes::from_static(b"x")]));
         early.give_up(ids[0]);
         assert!(early.write(ids[1], &[data]));

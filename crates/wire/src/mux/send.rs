@@ -23,11 +23,10 @@ const BLOCK_RECORD_BYTES: usize =
     MIN_RECORD_ROOM_BYTES + FRAME_HEADER_BYTES + MAX_FRAME_PAYLOAD_BYTES;
 
 impl Mux {
-    /// Appends the plaintext of one record to `out` and says how many bytes:
-    /// at most `max_bytes` and
-    /// [`MAX_PLAINTEXT_BYTES`](crate::record::MAX_PLAINTEXT_BYTES), fewer at
-    /// the start of a burst; 0 if there is nothing to send. With `max_bytes`
-    /// below 256 nothing is sent, since not every frame would fit.
+    /// Appends the plaintext of one record to `out` and says how many bytes: at
+    /// most `max_bytes` and [`MAX_PLAINTEXT_BYTES`], fewer at the start of a
+    /// burst; 0 if there is nothing to send. With `max_bytes` below 256 nothing
+    /// is sent, since not every frame would fit.
     ///
     /// Call it only when the socket can take a record: what has been polled
     /// can no longer be overtaken.
