@@ -50,7 +50,7 @@ impl Mux {
         let of_class = self
             .limits
             .class_write_buffer_bytes
-            .saturating_sub(self.schedule.queued_bytes(stream.class));
+            .saturating_sub(self.schedule.queued_bytes(stream.account));
         of_stream.min(of_class)
     }
 
@@ -86,14 +86,14 @@ impl Mux {
         }
         if bytes > writable_bytes {
             stream.send.writer_waits = true;
-            self.schedule.wait(stream.class, Waiting::Marked);
+            self.schedule.wait(stream.account, Waiting::Marked);
             return Err(WriteError::Full { writable_bytes });
         }
         if bytes > 0 {
             for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
                 stream.send.push(piece.clone());
             }
-            self.schedule.add_queued(stream.class, bytes);
+            self.schedule.add_queued(stream.account, bytes);
             self.note_full(id);
             self.schedule_stream(id);
         }
@@ -185,34 +185,48 @@ impl Mux {
     pub(super) fn change_class(&mut self, id: StreamId, class: Class) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let old = std::mem::replace(&mut stream.class, class);
-        let queued_bytes = stream.send.queued_bytes();
-        let waited = stream.send.writer_waits || self.schedule.waiting(old) == Waiting::All;
         if stream.send.scheduled {
             self.schedule.remove(old, id);
             self.schedule.push(class, id);
         }
-        let before = self.schedule.queued_bytes(old);
-        self.schedule.remove_queued(old, queued_bytes);
+        self.move_account(id);
+        self.note_full(id);
+    }
+
+    /// Counts what a stream has queued in its own class, if there is room: else
+    /// the other side could, by changing classes to and fro, have us queue more
+    /// than all classes may.
+    pub(super) fn move_account(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let (account, class) = (stream.account, stream.class);
+        let queued_bytes = stream.send.queued_bytes();
+        let room = self.limits.class_write_buffer_bytes;
+        if account == class || self.schedule.queued_bytes(class) + queued_bytes > room {
+            return;
+        }
+        stream.account = class;
+        let waited = stream.send.writer_waits || self.schedule.waiting(account) == Waiting::All;
+        let before = self.schedule.queued_bytes(account);
+        self.schedule.remove_queued(account, queued_bytes);
         self.schedule.add_queued(class, queued_bytes);
-        self.wake_writers(old, before);
+        self.wake_writers(account, before);
         // Its writer may have waited for room in the old class, which nobody
         // would tell it of any more.
         if waited && self.writable_bytes(id) > 0 {
             self.events.push_back(Event::Writable { id });
         }
-        self.note_full(id);
     }
 
     /// Remembers that a writer will find no room, so that it is told when
     /// there is some.
     fn note_full(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if self.schedule.queued_bytes(stream.class) >= self.limits.class_write_buffer_bytes {
-            self.schedule.wait(stream.class, Waiting::All);
+        if self.schedule.queued_bytes(stream.account) >= self.limits.class_write_buffer_bytes {
+            self.schedule.wait(stream.account, Waiting::All);
         }
         if stream.send.queued_bytes() >= self.limits.stream_write_buffer_bytes {
             stream.send.writer_waits = true;
-            self.schedule.wait(stream.class, Waiting::Marked);
+            self.schedule.wait(stream.account, Waiting::Marked);
         }
     }
 

@@ -334,9 +334,9 @@ impl Mux {
         }
         let queued_bytes = stream.send.queued_bytes();
         if queued_bytes > 0 {
-            let before = self.schedule.queued_bytes(stream.class);
-            self.schedule.remove_queued(stream.class, queued_bytes);
-            self.wake_writers(stream.class, before);
+            let before = self.schedule.queued_bytes(stream.account);
+            self.schedule.remove_queued(stream.account, queued_bytes);
+            self.wake_writers(stream.account, before);
         }
         let unconsumed = stream.receive.unconsumed.consume(usize::MAX, &mut self.pins);
         self.window.give_back(unconsumed);

@@ -210,6 +210,7 @@ impl Mux {
             let half = self.limits.stream_write_buffer_bytes / 2;
             let sent = Sent {
                 class,
+                account: stream.account,
                 payload_bytes,
                 still_ready: stream.send.scheduled,
                 has_room: stream.send.writer_waits && stream.send.queued_bytes() <= half,
@@ -225,22 +226,25 @@ impl Mux {
 
     /// Accounts for a data frame that was put into a record.
     fn data_sent(&mut self, id: StreamId, sent: Sent) {
-        let Sent { class, payload_bytes, .. } = sent;
+        let Sent { class, account, payload_bytes, .. } = sent;
         self.credit -= super::flow::frame_cost(payload_bytes);
         self.guard.sent(payload_bytes);
         self.background.data_sent(self.now, class, payload_bytes as u64);
-        let before = self.schedule.queued_bytes(class);
-        self.schedule.remove_queued(class, payload_bytes);
+        let before = self.schedule.queued_bytes(account);
+        self.schedule.remove_queued(account, payload_bytes);
         self.schedule.sent(class, payload_bytes, self.budget(), sent.still_ready);
         let class_half = self.limits.class_write_buffer_bytes / 2;
         if sent.has_room
-            && self.schedule.queued_bytes(class) <= class_half
+            && self.schedule.queued_bytes(account) <= class_half
             && let Some(stream) = self.streams.get_mut(&id)
         {
             stream.send.writer_waits = false;
             self.events.push_back(Event::Writable { id });
         }
-        self.wake_writers(class, before);
+        self.wake_writers(account, before);
+        if account != class {
+            self.move_account(id);
+        }
     }
 
     /// The last frame of a stream was put into a record.
@@ -256,6 +260,8 @@ impl Mux {
 #[derive(Clone, Copy)]
 struct Sent {
     class: Class,
+    /// The class in whose queue it was counted.
+    account: Class,
     payload_bytes: usize,
     still_ready: bool,
     /// Whether its writer waits, and the stream has room.

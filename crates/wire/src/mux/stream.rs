@@ -41,6 +41,9 @@ pub(super) enum Direction {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) class: Class,
+    /// The class in whose queue its bytes are counted: its own, or the one it
+    /// had when its own had no room for what it brought along.
+    pub(super) account: Class,
     pub(super) opener: Opener,
     /// Whether the other side can know of it.
     pub(super) announced: bool,
@@ -54,6 +57,7 @@ impl Stream {
     pub(super) fn new(class: Class, opener: Opener, limits: &Limits, now: Timestamp) -> Self {
         Self {
             class,
+            account: class,
             opener,
             announced: opener == Opener::Remote,
             counted: true,

@@ -42,7 +42,7 @@ impl Mux {
             for (&id, stream) in self.streams.range_mut(range) {
                 let send = &mut stream.send;
                 let waits = send.writer_waits || waiting == Waiting::All;
-                if stream.class != class || send.state != Direction::Open || !waits {
+                if stream.account != class || send.state != Direction::Open || !waits {
                     continue;
                 }
                 if quota == 0 {

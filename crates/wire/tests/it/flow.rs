@@ -7,7 +7,7 @@ use antiphon_wire::reset_code;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::pair::{Pair, all_frames, next_frames};
+use crate::pair::{Pair, all_frames, next_frames, record};
 
 fn zeros(bytes: usize) -> Bytes {
     Bytes::from(vec![0; bytes])
@@ -128,6 +128,38 @@ fn larger_windows_are_announced() {
     }
     assert!(written > 1 << 20);
     assert!(pair.responder.seen.data[&id].len() > 1_000_000);
+}
+
+/// Classes changed to and fro by the other side move what is queued, and make
+/// no room for more than all classes may queue.
+#[test]
+fn changing_classes_makes_no_room_beyond_all_classes() {
+    let limits = Limits::default();
+    let most = 4 * limits.class_write_buffer_bytes;
+    let mut pair = Pair::new(limits);
+    let mut streams = Vec::new();
+    for number in 0..100 {
+        let asked = Class::ALL[number % 4];
+        let id = pair.initiator.mux.open(asked).unwrap();
+        pair.settle();
+        streams.push(id);
+    }
+    for round in 1..4 {
+        for (number, &id) in streams.iter().enumerate() {
+            while pair.responder.mux.write(id, zeros(16 * 1024)).is_ok() {}
+            let class = Class::ALL[(number + round) % 4];
+            let change = record(&[Frame::Class { stream: id, class }]);
+            pair.responder.mux.handle_record(pair.now, change).unwrap();
+            assert!(pair.responder.mux.queued_bytes() <= most);
+        }
+        // The changes are not to be many in a second.
+        pair.now = pair.now + std::time::Duration::from_secs(5);
+    }
+    for &id in &streams {
+        pair.responder.mux.finish(id);
+    }
+    pair.settle();
+    assert_eq!(pair.responder.mux.queued_bytes(), 0, "all of it is sent in the end");
 }
 
 #[test]
