@@ -146,9 +146,7 @@ impl Pair {
 
     fn all_streams_end(&mut self) {
         for end in &mut self.ends {
-            for choice in 0..=u8::MAX {
-                end.finish(choice);
-            }
+            end.finish_all();
         }
         self.settle();
         for end in &self.ends {

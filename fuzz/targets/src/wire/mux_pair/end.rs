@@ -88,7 +88,19 @@ impl End {
     }
 
     pub(super) fn finish(&mut self, choice: u8) {
-        let Some(id) = self.stream(choice) else { return };
+        if let Some(id) = self.stream(choice) {
+            self.finish_stream(id);
+        }
+    }
+
+    /// Finishes every stream: there may be more than one byte can name.
+    pub(super) fn finish_all(&mut self) {
+        for id in self.streams.clone() {
+            self.finish_stream(id);
+        }
+    }
+
+    fn finish_stream(&mut self, id: StreamId) {
         self.mux.finish(id);
         self.finished.insert(id);
         self.waiting.remove(&id);
