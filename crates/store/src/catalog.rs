@@ -9,6 +9,7 @@ use antiphon_types::BlobId;
 use crate::blob::Blob;
 use crate::index::{Index, Record};
 use crate::policy::LruPolicy;
+use crate::turns::{Turn, Turns};
 
 /// The state of a store that is not a blob's own. Guarded by one lock that is
 /// never held during I/O.
@@ -133,8 +134,14 @@ impl Catalog {
     }
 
     /// Takes out blobs until `surplus` bytes are freed, the least recently used
-    /// first; none at all if that much cannot be freed.
-    pub(crate) fn evict(&mut self, surplus: u64, spare: Option<BlobId>) -> Option<Vec<Arc<Blob>>> {
+    /// first, with the turns to remove their files; none at all if that much
+    /// cannot be freed. What is just being made or removed is passed over.
+    pub(crate) fn evict<'a>(
+        &mut self,
+        surplus: u64,
+        spare: Option<BlobId>,
+        turns: &'a Turns,
+    ) -> Option<Vec<(Arc<Blob>, Turn<'a>)>> {
         let may_go =
             |blob: &BlobId| !self.is_pinned(*blob) && !self.is_held(*blob) && Some(*blob) != spare;
         let mut freed = 0;
@@ -143,13 +150,15 @@ impl Catalog {
             if freed >= surplus {
                 break;
             }
+            let Some(turn) = turns.try_take(victim) else { continue };
             freed += self.get(victim).map_or(0, |blob| blob.charge().bytes());
-            victims.push(victim);
+            victims.push((victim, turn));
         }
         if freed < surplus {
             return None;
         }
-        Some(victims.into_iter().filter_map(|victim| self.remove(victim)).collect())
+        let take_out = |(victim, turn)| Some((self.remove(victim)?, turn));
+        Some(victims.into_iter().filter_map(take_out).collect())
     }
 
     /// All blobs with the time of their last play, the most recently used first.

@@ -1,7 +1,7 @@
 //! What the blobs of a store have in common.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
@@ -9,44 +9,81 @@ use antiphon_types::BlobId;
 
 use crate::blob::Blob;
 use crate::budget::Ledger;
+use crate::disk::Disk;
+use crate::figures::Config;
+use crate::health::Health;
+use crate::memory::Memory;
 use crate::sync::{Mutex, lock};
 
 /// What all blobs of a store share.
 #[derive(Debug)]
 pub(crate) struct Common {
+    pub(crate) disk: Arc<dyn Disk>,
+    /// Where the blobs are.
     pub(crate) folder: PathBuf,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) memory: Memory,
+    pub(crate) health: Health,
     /// Blocks that were found damaged since the store was opened.
     pub(crate) damaged: AtomicU64,
-    /// Blobs whose data file is open, in the order of opening.
+    /// Blocks that the disk did not give since the store was opened.
+    pub(crate) unreadable: AtomicU64,
+    /// Blobs whose file is open, in the order of opening.
     open: Mutex<VecDeque<Weak<Blob>>>,
     open_limit: usize,
 }
 
 impl Common {
-    pub(crate) fn new(folder: PathBuf, open_limit: usize) -> Self {
-        let open_limit = open_limit.max(1);
-        let (ledger, damaged) = (Arc::default(), AtomicU64::new(0));
-        Self { folder, ledger, damaged, open: Mutex::default(), open_limit }
+    pub(crate) fn new(disk: Arc<dyn Disk>, folder: PathBuf, config: &Config) -> Self {
+        Self {
+            disk,
+            folder,
+            ledger: Arc::default(),
+            memory: Memory::new(config.memory_bytes),
+            health: Health::default(),
+            damaged: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
+            open: Mutex::default(),
+            open_limit: config.open_blobs.max(1),
+        }
     }
 
-    /// Notes that a blob has a file open, and closes that of another if need be.
+    /// Notes that a blob has its file open, and closes that of another if need
+    /// be.
     pub(crate) fn opened(&self, blob: &Arc<Blob>) {
         let mut open = lock(&self.open);
         open.push_back(Arc::downgrade(blob));
         let surplus = open.len().saturating_sub(self.open_limit);
         let surplus: Vec<_> = open.drain(..surplus).collect();
         drop(open);
-        surplus.iter().filter_map(Weak::upgrade).for_each(|blob| blob.close_files());
+        surplus.iter().filter_map(Weak::upgrade).for_each(|blob| blob.close_file());
+    }
+
+    /// Closes the files of all blobs.
+    pub(crate) fn close_all(&self) {
+        let open = std::mem::take(&mut *lock(&self.open));
+        open.iter().filter_map(Weak::upgrade).for_each(|blob| blob.close_file());
+    }
+
+    /// Where a blob is.
+    pub(crate) fn path(&self, blob: BlobId) -> PathBuf {
+        self.folder.join(format!("{blob}.{ONE_FILE}"))
+    }
+
+    /// Where version 1 has the head of a blob.
+    pub(crate) fn head_path(&self, blob: BlobId) -> PathBuf {
+        self.folder.join(format!("{blob}.{HEAD}"))
+    }
+
+    /// Where version 1 has the blocks of a blob.
+    pub(crate) fn data_path(&self, blob: BlobId) -> PathBuf {
+        self.folder.join(format!("{blob}.{DATA}"))
     }
 }
 
-/// Where a blob's blocks are.
-pub(crate) fn data_path(folder: &Path, blob: BlobId) -> PathBuf {
-    folder.join(format!("{blob}.data"))
-}
-
-/// Where it is written which blocks are there.
-pub(crate) fn meta_path(folder: &Path, blob: BlobId) -> PathBuf {
-    folder.join(format!("{blob}.meta"))
-}
+/// The ending of a blob's file.
+pub(crate) const ONE_FILE: &str = "blob";
+/// The ending of its head in version 1.
+pub(crate) const HEAD: &str = "meta";
+/// The ending of its blocks in version 1.
+pub(crate) const DATA: &str = "data";

@@ -11,16 +11,33 @@ pub struct Config {
     /// tenth of the disk that is free but for the store, at least 50 MB and at
     /// most 10 GB, looked up anew whenever a blob is begun (B50).
     pub budget_bytes: Option<u64>,
-    /// Blobs whose files stay open. Default: 256, since a process often may have
-    /// no more than 1024 files, sockets included; opening one again costs some
-    /// ten microseconds.
+    /// Blobs whose files stay open. Default: half of the files that the process
+    /// may have open, between 64 and 4096; opening one again costs some ten
+    /// microseconds.
     pub open_blobs: usize,
+    /// Bytes of blocks that are kept in memory while the disk is full, may not
+    /// be written or fails. Default: 64 MiB, which is 27 minutes at 320 kbit/s.
+    /// With 0 such blocks are not kept.
+    pub memory_bytes: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { budget_bytes: None, open_blobs: 256 }
+        Self { budget_bytes: None, open_blobs: files_to_have_open(), memory_bytes: 64 << 20 }
     }
+}
+
+#[cfg(unix)]
+fn files_to_have_open() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let half = limit.map_or(u64::MAX, |limit| limit / 2).clamp(64, 4096);
+    usize::try_from(half).unwrap_or(64)
+}
+
+#[cfg(not(unix))]
+fn files_to_have_open() -> usize {
+    // The C library of Windows has 512; files opened without it have no limit.
+    512
 }
 
 /// A blob in a [`Store`](crate::Store).
@@ -42,7 +59,7 @@ pub struct Entry {
 }
 
 /// A [`Store`](crate::Store) in figures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Bytes on disk, blobs and their hashes together.
     pub bytes: u64,
@@ -52,9 +69,17 @@ pub struct Status {
     pub blobs: usize,
     /// Bytes of those that are pinned.
     pub pinned_bytes: u64,
+    /// Bytes of blocks that are in memory alone.
+    pub memory_bytes: u64,
+    /// What is wrong with the disk, if the last that was to be written was not:
+    /// what happened, to which file, and what to do.
+    pub trouble: Option<String>,
     /// Blocks dropped since opening, because they were found damaged or
     /// without proof, or could not be made durable.
     pub damaged_blocks: u64,
+    /// Blocks that the disk did not give since opening. They count as missing
+    /// until they are put again or the store is opened again.
+    pub unreadable_blocks: u64,
     /// Blobs left alone because a later version of this crate wrote them.
     pub refused_blobs: usize,
 }
@@ -66,7 +91,8 @@ pub struct VerifyReport {
     pub blocks: u64,
     /// Of these, how many were damaged. They are dropped.
     pub damaged: u64,
-    /// Of these, how many could not be read. They are kept.
+    /// Of these, how many could not be read. They count as missing until the
+    /// store is opened again.
     pub unreadable: u64,
 }
 

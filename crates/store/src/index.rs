@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use antiphon_types::BlobId;
 
-use crate::disk::{self, Durable, FileError};
+use crate::disk::{self, Disk, Durable, FileError};
 
 const MAGIC: [u8; 8] = *b"antindex";
 /// The only version there is.
@@ -48,26 +48,43 @@ pub(crate) enum IndexError {
 }
 
 /// The newest whole copy; an empty index if there is none.
-pub(crate) fn load(folder: &Path) -> Result<Index, IndexError> {
-    let mut newest = Index::default();
+///
+/// # Errors
+///
+/// A copy is of a later version; or none is whole, and one could not be read.
+pub(crate) fn load(disk: &dyn Disk, folder: &Path) -> Result<Index, IndexError> {
+    let mut newest: Option<Index> = None;
+    let mut unreadable = None;
     for path in copies(folder) {
-        let read = disk::read_all(&path, LARGEST_FILE_BYTES).map_err(IndexError::File)?;
-        match read.as_deref().map(parse) {
-            Some(Parsed::Index(index)) if index.generation >= newest.generation => newest = index,
-            Some(Parsed::UnknownVersion(version)) => {
-                return Err(IndexError::UnknownVersion { path, version });
-            }
-            _ => {}
+        match disk::read_all(disk, &path, LARGEST_FILE_BYTES) {
+            Err(error) => unreadable = Some(error),
+            Ok(bytes) => match bytes.as_deref().map(parse) {
+                Some(Parsed::Index(index))
+                    if newest.as_ref().is_none_or(|old| index.generation >= old.generation) =>
+                {
+                    newest = Some(index);
+                }
+                Some(Parsed::UnknownVersion(version)) => {
+                    return Err(IndexError::UnknownVersion { path, version });
+                }
+                _ => {}
+            },
         }
     }
-    Ok(newest)
+    match (newest, unreadable) {
+        (Some(index), _) => Ok(index),
+        (None, Some(error)) => Err(IndexError::File(error)),
+        (None, None) => Ok(Index::default()),
+    }
 }
 
 /// Replaces both copies; afterwards they outlive a power cut.
-pub(crate) fn save(folder: &Path, index: &Index) -> Result<(), FileError> {
+pub(crate) fn save(disk: &dyn Disk, folder: &Path, index: &Index) -> Result<(), FileError> {
     let bytes = encode(index);
-    copies(folder).iter().try_for_each(|path| disk::replace(path, &bytes, Durable::Content))?;
-    disk::sync_folder(folder)
+    copies(folder)
+        .iter()
+        .try_for_each(|path| disk::replace(disk, path, &bytes, Durable::Content))?;
+    disk::sync_folder(disk, folder)
 }
 
 fn copies(folder: &Path) -> [PathBuf; 2] {
@@ -136,6 +153,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::SystemDisk;
 
     fn index(generation: u64) -> Index {
         let last_play = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(1_800_000_000));
@@ -149,13 +167,13 @@ mod tests {
     #[test]
     fn the_newest_whole_copy_counts() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(load(folder.path()).unwrap(), Index::default());
-        save(folder.path(), &index(3)).unwrap();
+        assert_eq!(load(&SystemDisk, folder.path()).unwrap(), Index::default());
+        save(&SystemDisk, folder.path(), &index(3)).unwrap();
         // As if killed between the two copies.
         std::fs::write(folder.path().join("index.0"), encode(&index(4))).unwrap();
-        assert_eq!(load(folder.path()).unwrap(), index(4));
+        assert_eq!(load(&SystemDisk, folder.path()).unwrap(), index(4));
         std::fs::write(folder.path().join("index.0"), b"torn").unwrap();
-        assert_eq!(load(folder.path()).unwrap(), index(3));
+        assert_eq!(load(&SystemDisk, folder.path()).unwrap(), index(3));
     }
 
     #[test]
@@ -178,7 +196,7 @@ mod tests {
         let checksum = blake3::hash(&later);
         later.extend_from_slice(checksum.as_bytes());
         std::fs::write(folder.path().join("index.1"), &later).unwrap();
-        let error = load(folder.path()).unwrap_err();
+        let error = load(&SystemDisk, folder.path()).unwrap_err();
         assert!(matches!(error, IndexError::UnknownVersion { version: 9, .. }));
         assert_eq!(std::fs::read(folder.path().join("index.1")).unwrap(), later);
     }

@@ -40,17 +40,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod blob;
 mod budget;
 mod catalog;
 mod common;
-mod disk;
+pub mod disk;
 mod error;
 mod figures;
 mod geometry;
 mod hashing;
+mod head;
+mod health;
 mod index;
-mod meta;
+mod memory;
 mod origin;
 mod outboard;
 mod policy;
@@ -59,6 +63,8 @@ mod scan;
 mod store;
 mod sync;
 mod tree;
+mod turns;
+mod two_files;
 
 #[doc = include_str!("../FORMAT.md")]
 pub mod format {}
@@ -68,8 +74,10 @@ pub mod format {}
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+#[cfg(feature = "tokio")]
+pub use asynchronous::AsyncStore;
 pub use blob::Put;
-pub use disk::FileError;
+pub use disk::{Disk, FileError};
 pub use error::{
     AddError, BeginError, OpenError, OriginReadError, PutError, ReadError, RemoveError,
 };

@@ -8,7 +8,7 @@ use antiphon_types::{BlobId, BlobSize};
 use bytes::Bytes;
 use lru::LruCache;
 
-use crate::disk::{self, DiskFile, Durable, FileError};
+use crate::disk::{self, DiskFile, Durable, FileError, SystemDisk};
 use crate::error::{AddError, OriginReadError};
 use crate::outboard;
 use crate::proof::ProofCursor;
@@ -38,13 +38,14 @@ pub struct OriginBlob {
 #[derive(Debug)]
 struct Inner {
     tree: BlobTree,
-    data: DiskFile,
+    data: Arc<dyn DiskFile>,
+    path: PathBuf,
 }
 
 impl Origin {
     /// Opens a folder, which is made if it is missing.
     pub fn open(folder: &Path) -> Result<Self, FileError> {
-        disk::make_folder(folder)?;
+        disk::make_folder(&SystemDisk, folder)?;
         let at_hand = Arc::new(Mutex::new(LruCache::new(AT_HAND)));
         Ok(Self { folder: folder.into(), at_hand })
     }
@@ -62,8 +63,8 @@ impl Origin {
         lock(&self.at_hand).pop(&blob);
         // The outboard first: who finds a blob finds its outboard.
         let outboard = outboard::encode(bytes).ok_or(antiphon_types::BlobSizeError(0))?;
-        disk::replace(&self.outboard_path(blob), &outboard, Durable::Yes)?;
-        disk::replace(&self.data_path(blob), bytes, Durable::Yes)?;
+        disk::replace(&SystemDisk, &self.outboard_path(blob), &outboard, Durable::Yes)?;
+        disk::replace(&SystemDisk, &self.data_path(blob), bytes, Durable::Yes)?;
         Ok((blob, size))
     }
 
@@ -74,14 +75,16 @@ impl Origin {
         if let Some(found) = lock(&self.at_hand).get(&blob) {
             return Some(found.clone());
         }
-        let data = DiskFile::open_to_read(&self.data_path(blob)).ok()?;
-        let inner = Inner { tree: self.stored_tree(blob).or_else(|| self.new_tree(blob))?, data };
+        let path = self.data_path(blob);
+        let data = disk::open_to_read(&SystemDisk, &path).ok()?;
+        let tree = self.stored_tree(blob).or_else(|| self.new_tree(blob))?;
+        let inner = Inner { tree, data, path };
         let inner = if inner.has_end() {
             inner
         } else {
             // Pairs do not tell the length, the last block does. If it is the
             // blob that was altered, what is good of it is served all the same.
-            Inner { tree: self.new_tree(blob).unwrap_or(inner.tree), data: inner.data }
+            Inner { tree: self.new_tree(blob).unwrap_or(inner.tree), ..inner }
         };
         let found = OriginBlob { inner: Arc::new(inner) };
         lock(&self.at_hand).put(blob, found.clone());
@@ -90,24 +93,25 @@ impl Origin {
 
     /// The tree in the outboard; none if that is missing or damaged.
     fn stored_tree(&self, blob: BlobId) -> Option<BlobTree> {
-        let stored = disk::read_all(&self.outboard_path(blob), u64::MAX).ok().flatten()?;
+        let stored =
+            disk::read_all(&SystemDisk, &self.outboard_path(blob), u64::MAX).ok().flatten()?;
         outboard::decode(blob, &stored).ok()
     }
 
     /// The tree computed from the blob, with which the outboard is replaced; none
     /// if the blob was altered.
     fn new_tree(&self, blob: BlobId) -> Option<BlobTree> {
-        let bytes = disk::read_all(&self.data_path(blob), u64::MAX).ok().flatten()?;
+        let bytes = disk::read_all(&SystemDisk, &self.data_path(blob), u64::MAX).ok().flatten()?;
         let encoded = outboard::encode(&bytes)?;
         let tree = outboard::decode(blob, &encoded).ok()?;
         // It serves without, if the folder may not be written.
-        let _ = disk::replace(&self.outboard_path(blob), &encoded, Durable::Yes);
+        let _ = disk::replace(&SystemDisk, &self.outboard_path(blob), &encoded, Durable::Yes);
         Some(tree)
     }
 
     fn is_stored(&self, blob: BlobId, bytes: &[u8]) -> bool {
         let limit = bytes.len() as u64 + 1;
-        let stored = disk::read_all(&self.data_path(blob), limit).ok().flatten();
+        let stored = disk::read_all(&SystemDisk, &self.data_path(blob), limit).ok().flatten();
         stored.is_some_and(|stored| stored == bytes) && self.get(blob).is_some()
     }
 
@@ -125,8 +129,10 @@ impl Inner {
     fn read(&self, block: u32) -> Result<Bytes, OriginReadError> {
         let size = self.tree.size();
         let index = size.block(block).ok_or(OriginReadError::OutOfRange(block))?;
-        let mut buffer = vec![0; size.block_bytes(index) as usize];
-        match self.data.read_at(&mut buffer, index.offset()) {
+        let len = size.block_bytes(index) as usize;
+        let mut buffer = Vec::with_capacity(len);
+        let filled = self.data.read_at(&mut buffer, len, index.offset());
+        match filled.map_err(FileError::at("read", &self.path)) {
             Err(error) if error.is_missing() => return Err(OriginReadError::Damaged(block)),
             filled => filled?,
         }

@@ -1,15 +1,21 @@
 //! Finding out what is on disk when a store is opened.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use antiphon_types::{BlobId, BlobSize, BlockSet};
 
 use crate::blob::Blob;
-use crate::common::{Common, data_path, meta_path};
+use crate::common::{Common, DATA, HEAD, ONE_FILE};
 use crate::disk::{self, BESIDE, DiskFile, FileError};
-use crate::meta::{self, BadHeader};
+use crate::head::{self, BadHeader, Layout};
+
+/// Heads that are read at a time: a cold disk answers many questions at once
+/// about as fast as one.
+const READERS: usize = 8;
+/// Blobs that one reader alone looks at.
+const LEAST_SHARE: usize = 256;
 
 /// What is on disk.
 #[derive(Debug, Default)]
@@ -22,24 +28,22 @@ pub(crate) struct Found {
 /// Reads the header and bitmap of every blob, and clears away what crashes and
 /// damage left. A file whose name we would not give is left alone.
 pub(crate) fn scan(common: &Arc<Common>) -> Result<Found, FileError> {
-    let names: BTreeSet<String> = disk::list(&common.folder)?.into_iter().collect();
-    let mut found = Found::default();
+    let names: BTreeSet<String> = disk::list(&*common.disk, &common.folder)?.into_iter().collect();
+    let mut candidates = Vec::new();
     for name in &names {
+        let has = |id: BlobId, kind| names.contains(&format!("{id}.{kind}"));
         match name.split_once('.').and_then(|(id, kind)| Some((canonical_id(id)?, kind))) {
-            Some((id, "meta")) if names.contains(&format!("{id}.data")) => {
-                look_at(common, id, &mut found);
+            Some((id, ONE_FILE)) => candidates.push((Layout::OneFile, id)),
+            Some((id, HEAD)) if has(id, DATA) && !has(id, ONE_FILE) => {
+                candidates.push((Layout::TwoFiles, id));
             }
-            Some((id, "meta")) => clear_away(&meta_path(&common.folder, id)),
-            Some((id, "data")) if !names.contains(&format!("{id}.meta")) => {
-                clear_away(&data_path(&common.folder, id));
-            }
-            Some((_, kind)) if kind.ends_with(&format!(".{BESIDE}")) => {
-                clear_away(&common.folder.join(name));
-            }
+            Some((id, DATA)) if has(id, HEAD) && !has(id, ONE_FILE) => {}
+            Some((_, HEAD | DATA)) => clear_away(common, name),
+            Some((_, kind)) if kind.ends_with(&format!(".{BESIDE}")) => clear_away(common, name),
             _ => {}
         }
     }
-    Ok(found)
+    Ok(look_at_all(common, &candidates))
 }
 
 /// The id that a file name begins with, if it is spelt as we would.
@@ -47,20 +51,44 @@ fn canonical_id(text: &str) -> Option<BlobId> {
     text.parse().ok().filter(|id: &BlobId| id.to_string() == text)
 }
 
-fn look_at(common: &Arc<Common>, id: BlobId, found: &mut Found) {
-    match read_claims(&common.folder, id) {
-        Ok((size, have)) => found.blobs.push(Arc::new(Blob::found(common, id, size, have))),
-        Err(Bad::Header(BadHeader::UnknownVersion(version))) => {
-            found.refused.insert(id, version);
-        }
-        Err(Bad::Header(BadHeader::Damaged)) => {
-            // Nothing in it can be found again; it will be fetched again.
-            clear_away(&meta_path(&common.folder, id));
-            clear_away(&data_path(&common.folder, id));
-        }
-        // The disk fails now, and may not tomorrow.
-        Err(Bad::Unreadable) => {}
+fn look_at_all(common: &Arc<Common>, candidates: &[(Layout, BlobId)]) -> Found {
+    let share = candidates.len().div_ceil(READERS).max(LEAST_SHARE);
+    if candidates.len() <= share {
+        return look_at(common, candidates);
     }
+    let mut found = Found::default();
+    thread::scope(|scope| {
+        let readers: Vec<_> = candidates
+            .chunks(share)
+            .map(|part| scope.spawn(move || look_at(common, part)))
+            .collect();
+        for reader in readers {
+            // None panics; a blob that one would not tell of is found next time.
+            let part = reader.join().unwrap_or_default();
+            found.blobs.extend(part.blobs);
+            found.refused.extend(part.refused);
+        }
+    });
+    found
+}
+
+fn look_at(common: &Arc<Common>, candidates: &[(Layout, BlobId)]) -> Found {
+    let mut found = Found::default();
+    for &(layout, id) in candidates {
+        match read_claims(common, layout, id) {
+            Ok((size, have)) => {
+                found.blobs.push(Arc::new(Blob::found(common, layout, id, size, have)));
+            }
+            Err(Bad::Header(BadHeader::UnknownVersion(version))) => {
+                found.refused.insert(id, version);
+            }
+            // Nothing in it can be found again; it will be fetched again.
+            Err(Bad::Header(BadHeader::Damaged)) => clear_away_blob(common, layout, id),
+            // The disk fails now, and may not tomorrow.
+            Err(Bad::Unreadable) => {}
+        }
+    }
+    found
 }
 
 enum Bad {
@@ -75,17 +103,37 @@ impl From<FileError> for Bad {
 }
 
 /// The size of a blob, and the blocks that it claims to have.
-fn read_claims(folder: &Path, id: BlobId) -> Result<(BlobSize, BlockSet), Bad> {
-    let file = DiskFile::open(&meta_path(folder, id))?;
-    let mut header = [0; meta::HEADER_BYTES];
-    file.read_at(&mut header, 0)?;
-    let size = meta::parse_header(id, &header).map_err(Bad::Header)?;
-    let mut bitmap = vec![0; meta::bitmap_bytes(size)];
-    file.read_at(&mut bitmap, meta::bit_offset(0))?;
-    Ok((size, meta::parse_bitmap(size, &bitmap)))
+fn read_claims(common: &Common, layout: Layout, id: BlobId) -> Result<(BlobSize, BlockSet), Bad> {
+    let path = match layout {
+        Layout::OneFile => common.path(id),
+        Layout::TwoFiles => common.head_path(id),
+    };
+    let file = disk::open_to_read(&*common.disk, &path)?;
+    let read = |len, offset| read_part(&*file, len, offset).map_err(FileError::at("read", &path));
+    let header = read(head::HEADER_BYTES, 0)?;
+    let header = header.first_chunk().ok_or(Bad::Header(BadHeader::Damaged))?;
+    let size = head::parse_header(layout, id, header).map_err(Bad::Header)?;
+    let bitmap = read(head::bitmap_bytes(size), head::bit_offset(0))?;
+    Ok((size, head::parse_bitmap(size, &bitmap)))
 }
 
-fn clear_away(path: &Path) {
+fn read_part(file: &dyn DiskFile, len: usize, offset: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(len);
+    file.read_at(&mut bytes, len, offset)?;
+    Ok(bytes)
+}
+
+fn clear_away_blob(common: &Common, layout: Layout, id: BlobId) {
+    match layout {
+        Layout::OneFile => clear_away(common, &format!("{id}.{ONE_FILE}")),
+        Layout::TwoFiles => {
+            clear_away(common, &format!("{id}.{HEAD}"));
+            clear_away(common, &format!("{id}.{DATA}"));
+        }
+    }
+}
+
+fn clear_away(common: &Common, name: &str) {
     // On a disk that may not be written it stays, and does no harm.
-    let _ = disk::remove(path);
+    let _ = disk::remove(&*common.disk, &common.folder.join(name));
 }

@@ -227,6 +227,13 @@ impl BlobTree {
         parent_known.then(|| self.leaves[block as usize])
     }
 
+    /// The pair of the node with this middle, if known.
+    pub(crate) fn pair_of(&self, middle: u32) -> Option<Pair> {
+        let path = geometry::path(self.size.block_count(), middle);
+        let node = path.into_iter().find(|node| node.middle() == Some(middle))?;
+        self.pair(node).map(|(_, pair)| pair)
+    }
+
     /// All known pairs with their middles, in no particular order.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (u32, Pair)> + '_ {
         geometry::pre_order(self.size.block_count()).filter_map(|node| self.pair(node))

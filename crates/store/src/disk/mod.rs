@@ -1,28 +1,113 @@
-//! The only module that touches files.
+//! What a store asks of a disk, and all that it asks.
 //!
-//! What is asked of the file system, and all that is asked:
+//! [`Disk`] is the whole of it: nothing else in this crate touches a file.
+//! [`SystemDisk`] asks the operating system; a test may ask something that
+//! loses, tears and fails as it pleases.
+//!
+//! What is believed of a disk:
 //!
 //! * Bytes written to a file are read back from it by this machine while it
 //!   runs, whoever wrote them and whether or not they still run.
-//! * After `sync` of a file its bytes outlive a power cut. Before that any of
-//!   them may be old, zero or missing, in any order.
-//! * `rename` within a folder replaces the target in one step, as seen by
-//!   whoever runs. After `sync_folder` it outlives a power cut.
-//! * An exclusive lock on an open file ends with the process.
+//! * After [`DiskFile::sync`] the file's bytes outlive a power cut. Before that
+//!   any of them may be old, zero or missing, in any order.
+//! * [`Disk::rename`] within a folder replaces the target in one step, as seen
+//!   by whoever runs. A name that was made, replaced or removed outlives a power
+//!   cut after [`Disk::sync_folder`]; before that, the old and the new state may
+//!   each come back.
+//! * A lock ends with the process that holds it.
 //!
 //! Nothing else is believed: not a length, not a byte. What is read is checked
 //! against a hash before it is used.
 
-mod positional;
+mod none;
+mod replace;
+mod system;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fmt::Debug;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+pub(crate) use none::NoDisk;
+pub(crate) use replace::{BESIDE, Durable, replace};
+pub use system::SystemDisk;
+
+/// A disk: folders of files, each named by its path.
+///
+/// Errors are those of [`std::io`]. [`NotFound`](ErrorKind::NotFound) and
+/// [`UnexpectedEof`](ErrorKind::UnexpectedEof) mean that something is not there,
+/// [`StorageFull`](ErrorKind::StorageFull) that there is no room; all others
+/// that the disk fails.
+pub trait Disk: Debug + Send + Sync + 'static {
+    /// Opens a file.
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// The names of what is in a folder, those that are text, in any order.
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
+
+    /// Makes a folder and those above it, where they are missing.
+    fn make_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// Gives a file another name in the same folder, in place of what has it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file. Who has it open may go on using it.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder outlive a power cut.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// Locks a file, which is made if it is missing, against all others who
+    /// would lock it; none if one of them has.
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
+
+    /// Bytes that may still be written to the disk that holds `folder`.
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64>;
+}
+
+/// What a file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To read a file that is there.
+    Read,
+    /// To read and write a file that is there.
+    Write,
+    /// To read and write a file, which is made, or emptied if it is there.
+    Create,
+}
+
+/// An open file, read and written at positions; shared by many threads.
+#[expect(clippy::len_without_is_empty, reason = "nobody asks for empty files")]
+pub trait DiskFile: Debug + Send + Sync {
+    /// Appends `len` bytes of the file, from `offset` on, to `buffer`;
+    /// [`UnexpectedEof`](ErrorKind::UnexpectedEof) if the file ends before. What
+    /// is in the buffer after an error is anyone's guess.
+    fn read_at(&self, buffer: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()>;
+
+    /// As [`read_at`](Self::read_at) if the bytes are in memory and no disk has
+    /// to be waited for; otherwise false, and the buffer is as it was.
+    fn read_at_once(&self, buffer: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<bool> {
+        let _ = (buffer, len, offset);
+        Ok(false)
+    }
+
+    /// Writes all of `bytes` from `offset` on; a gap before them reads as zero
+    /// and takes no room. Who reads meanwhile may see a part.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// The file's length in bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Makes what was written so far outlive a power cut.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// Held, nobody else gets the lock; dropped, it is free.
+pub trait DiskLock: Debug + Send + Sync {}
 
 /// Something could not be done to a file.
 #[derive(Debug, thiserror::Error)]
-#[error("could not {action} {path}: {source}; check the disk and its permissions", path = path.display())]
+#[error("could not {action} {path}: {source}; {advice}", path = path.display(), advice = self.advice())]
 pub struct FileError {
     /// What was tried: a verb.
     pub action: &'static str,
@@ -33,7 +118,11 @@ pub struct FileError {
 }
 
 impl FileError {
-    fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
+    /// Tells what was tried, and with what.
+    pub(crate) fn at<'a>(
+        action: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(io::Error) -> Self + 'a {
         move |source| Self { action, path: path.to_owned(), source }
     }
 
@@ -41,181 +130,98 @@ impl FileError {
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self.source.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof)
     }
-}
 
-/// An open file, read and written at positions; shared by many.
-#[derive(Debug)]
-pub(crate) struct DiskFile {
-    file: File,
-    path: PathBuf,
-}
-
-impl DiskFile {
-    /// Opens what will never be written to.
-    pub(crate) fn open_to_read(path: &Path) -> Result<Self, FileError> {
-        Self::open_with(path, OpenOptions::new().read(true))
+    /// Whether there is no room.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
     }
 
-    /// Opens for reading and writing, or for reading where nothing may be
-    /// written.
-    pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
-        Self::open_with(path, OpenOptions::new().read(true).write(true))
+    /// Whether nothing may be written.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self.source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
     }
 
-    /// As [`Self::open`], and makes an empty file where there is none.
-    pub(crate) fn open_or_create(path: &Path) -> Result<Self, FileError> {
-        Self::open_with(path, OpenOptions::new().read(true).write(true).create(true))
+    /// Whether it is the process that lacks something, not the disk.
+    pub(crate) fn is_passing(&self) -> bool {
+        // EMFILE, ENFILE: the standard library has no kind for them.
+        matches!(self.source.kind(), ErrorKind::OutOfMemory | ErrorKind::Interrupted)
+            || (cfg!(unix) && matches!(self.source.raw_os_error(), Some(23 | 24)))
     }
 
-    fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, FileError> {
-        let file = match options.open(path) {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
-                ) =>
-            {
-                File::open(path)
-            }
-            opened => opened,
-        };
-        file.map(|file| Self { file, path: path.to_owned() }).map_err(FileError::at("open", path))
-    }
-
-    /// Fills `buffer` from `offset` on.
-    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
-        positional::read_exact_at(&self.file, buffer, offset)
-            .map_err(FileError::at("read", &self.path))
-    }
-
-    /// Writes all of `bytes` from `offset` on. Whoever reads meanwhile may see a
-    /// part.
-    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), FileError> {
-        positional::write_all_at(&self.file, bytes, offset)
-            .map_err(FileError::at("write to", &self.path))
-    }
-
-    /// Makes what was written so far outlive a power cut.
-    pub(crate) fn sync(&self) -> Result<(), FileError> {
-        self.file.sync_data().map_err(FileError::at("sync", &self.path))
+    fn advice(&self) -> &'static str {
+        match self.source.kind() {
+            _ if self.is_full() => "free some space, or choose a smaller cache",
+            _ if self.is_refusal() => "check the permissions, and how the disk is mounted",
+            _ if self.is_passing() => "allow this program more open files and memory",
+            ErrorKind::NotFound => "something was removed: start again, or choose another folder",
+            _ => "check the disk",
+        }
     }
 }
 
-/// What of a replaced file outlives a power cut when [`replace`] returns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Durable {
-    /// Nothing yet.
-    No,
-    /// The old content or the new is there, whole.
-    Content,
-    /// The new content is there.
-    Yes,
-}
-
-/// The ending of files that are being written and not yet in place.
-pub(crate) const BESIDE: &str = "new";
-
-/// Replaces a file in one step: writes beside, renames.
-pub(crate) fn replace(path: &Path, bytes: &[u8], durable: Durable) -> Result<(), FileError> {
-    let beside = beside(path);
-    let written = File::create(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        if durable == Durable::No { Ok(()) } else { file.sync_all() }
-    });
-    if let Err(source) = written {
-        // It would be cleared away at the next opening anyhow.
-        let _ = fs::remove_file(&beside);
-        return Err(FileError { action: "write", path: beside, source });
-    }
-    fs::rename(&beside, path).map_err(FileError::at("rename a new file to", path))?;
-    match (durable, path.parent()) {
-        (Durable::Yes, Some(folder)) => sync_folder(folder),
-        _ => Ok(()),
+/// Opens a file for reading and writing, or for reading where nothing may be
+/// written.
+pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, FileError> {
+    let opened = disk.open(path, Access::Write).map_err(FileError::at("open", path));
+    match opened {
+        Err(error) if error.is_refusal() => open_to_read(disk, path),
+        opened => opened,
     }
 }
 
-/// A name that no other writer takes, in this process or another.
-fn beside(path: &Path) -> PathBuf {
-    static WRITTEN: AtomicU64 = AtomicU64::new(0);
-    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}-{number}.{BESIDE}", std::process::id()));
-    PathBuf::from(name)
-}
-
-/// Makes an empty file, in place of what was there.
-pub(crate) fn make_empty(path: &Path) -> Result<(), FileError> {
-    File::create(path).map(drop).map_err(FileError::at("make", path))
-}
-
-/// Makes the names in a folder outlive a power cut.
-pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
-    // Elsewhere folders cannot be opened as files, and renames are journalled.
-    if cfg!(unix) {
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(FileError::at("sync", folder))?;
-    }
-    Ok(())
-}
-
-/// Makes a folder and those above it, where they are missing.
-pub(crate) fn make_folder(folder: &Path) -> Result<(), FileError> {
-    fs::create_dir_all(folder).map_err(FileError::at("make the folder", folder))
-}
-
-/// The names of the files in a folder that are text, sorted.
-pub(crate) fn list(folder: &Path) -> Result<Vec<String>, FileError> {
-    let listed = fs::read_dir(folder).and_then(|entries| {
-        let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
-        names.filter_map(Result::transpose).collect::<io::Result<Vec<_>>>()
-    });
-    let mut names = listed.map_err(FileError::at("list", folder))?;
-    names.sort_unstable();
-    Ok(names)
+/// Opens what will not be written to.
+pub(crate) fn open_to_read(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, FileError> {
+    disk.open(path, Access::Read).map_err(FileError::at("open", path))
 }
 
 /// Reads a file of at most `limit` bytes; none if there is no such file. What
 /// goes beyond the limit is not read.
-pub(crate) fn read_all(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
-    let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
-        Ok(_) => Ok(Some(bytes)),
+pub(crate) fn read_all(
+    disk: &dyn Disk,
+    path: &Path,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, FileError> {
+    let read = disk.open(path, Access::Read).and_then(|file| read_start(&*file, limit));
+    match read {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(FileError { action: "read", path: path.to_owned(), source }),
     }
 }
 
+/// The first bytes of a file: `limit` of them, or all there are.
+pub(crate) fn read_start(file: &dyn DiskFile, limit: u64) -> io::Result<Vec<u8>> {
+    let len = file.len()?.min(limit);
+    let len = usize::try_from(len).map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len)?;
+    file.read_at(&mut bytes, len, 0)?;
+    Ok(bytes)
+}
+
+/// The names of the files in a folder that are text, sorted.
+pub(crate) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>, FileError> {
+    let mut names = disk.list(folder).map_err(FileError::at("list", folder))?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Makes a folder and those above it, where they are missing.
+pub(crate) fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<(), FileError> {
+    disk.make_folder(folder).map_err(FileError::at("make the folder", folder))
+}
+
+/// Makes the names in a folder outlive a power cut.
+pub(crate) fn sync_folder(disk: &dyn Disk, folder: &Path) -> Result<(), FileError> {
+    disk.sync_folder(folder).map_err(FileError::at("sync", folder))
+}
+
 /// Removes a file; that there is none is as good.
-pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
-    match fs::remove_file(path) {
+pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> Result<(), FileError> {
+    match disk.remove(path) {
         Err(source) if source.kind() != ErrorKind::NotFound => {
             Err(FileError { action: "remove", path: path.to_owned(), source })
         }
         _ => Ok(()),
-    }
-}
-
-/// Bytes that may still be written to the disk that holds `folder`.
-pub(crate) fn free_bytes(folder: &Path) -> Result<u64, FileError> {
-    fs4::available_space(folder).map_err(FileError::at("ask for the free space of", folder))
-}
-
-/// A folder that no other process may open this way.
-#[derive(Debug)]
-pub(crate) struct FolderLock {
-    _file: File,
-}
-
-/// Locks a folder by a file in it; none if another process holds it.
-pub(crate) fn lock_folder(path: &Path) -> Result<Option<FolderLock>, FileError> {
-    let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(false).open(path);
-    let file = file.map_err(FileError::at("open", path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(FolderLock { _file: file })),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(source)) => {
-            Err(FileError { action: "lock", path: path.to_owned(), source })
-        }
     }
 }

@@ -84,6 +84,16 @@ fn overwrite(path: &Path, bytes: &[u8]) {
     file.write_all(bytes).unwrap();
 }
 
+/// Flips a bit of some bytes of a blob in its file.
+fn alter(sample: &Sample, folder: &Path, offsets: &[usize]) {
+    let path = sample.path(folder);
+    let mut file = fs::read(&path).unwrap();
+    for offset in offsets {
+        file[sample.head_bytes() as usize + offset] ^= 1;
+    }
+    overwrite(&path, &file);
+}
+
 #[test]
 fn a_flipped_bit_in_any_file_never_yields_a_wrong_byte() {
     damage_files(|path, place| {
@@ -104,21 +114,17 @@ fn a_file_cut_short_never_yields_a_wrong_byte() {
 }
 
 #[test]
-fn every_bit_of_a_small_meta_file_may_flip() {
+fn every_bit_of_a_small_head_may_flip() {
     let folder = tempfile::tempdir().unwrap();
     let sample = Sample::new(1, 40_000);
     sample.put_all(&open(folder.path()));
-    let [meta, data] =
-        ["meta", "data"].map(|kind| folder.path().join(format!("blobs/{}.{kind}", sample.id())));
-    let good = fs::read(&meta).unwrap();
-    assert_eq!(good.len(), 128 + 2 * 64);
-    for bit in 0..good.len() * 8 {
+    let path = sample.path(folder.path());
+    let good = fs::read(&path).unwrap();
+    assert_eq!(good.len() as u64, sample.head_bytes() + 40_000);
+    for bit in 0..(128 + 2 * 64) * 8 {
         let mut bad = good.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
-        overwrite(&meta, &bad);
-        if !data.exists() {
-            overwrite(&data, &sample.bytes);
-        }
+        overwrite(&path, &bad);
         sample.check(&open(folder.path()));
     }
 }
@@ -145,10 +151,7 @@ fn a_block_damaged_while_open_is_dropped_counted_and_healed() {
     let sample = Sample::new(1, 70_000);
     let store = open(folder.path());
     sample.put_all(&store);
-    let path = folder.path().join(format!("blobs/{}.data", sample.id()));
-    let mut bytes = sample.bytes.clone();
-    bytes[20_000] ^= 1;
-    fs::write(&path, &bytes).unwrap();
+    alter(&sample, folder.path(), &[20_000]);
     let used = store.status().bytes;
     assert_eq!(store.read(sample.id(), 1).unwrap(), None);
     assert_eq!((store.status().damaged_blocks, store.status().bytes), (1, used - 16_384));
@@ -168,13 +171,13 @@ fn files_deleted_while_open_are_made_again() {
     sample.put_all(&store);
     drop(store);
     let store = open(folder.path());
-    for kind in ["data", "meta"] {
-        fs::remove_file(folder.path().join(format!("blobs/{}.{kind}", sample.id()))).unwrap();
-        sample.check(&store);
-        sample.put_all(&store);
-        store.flush().unwrap();
-        assert_eq!(sample.check(&store), 5);
-    }
+    fs::remove_file(sample.path(folder.path())).unwrap();
+    sample.check(&store);
+    sample.put_all(&store);
+    store.flush().unwrap();
+    assert_eq!(sample.check(&store), 5);
+    drop(store);
+    assert_eq!(sample.check(&open(folder.path())), 5);
 }
 
 #[test]
@@ -183,11 +186,7 @@ fn scrubbing_tells_and_drops_what_is_damaged() {
     let samples = samples();
     let store = open(folder.path());
     fill(&store, &samples);
-    let path = folder.path().join(format!("blobs/{}.data", samples[0].id()));
-    let mut bytes = samples[0].bytes.clone();
-    bytes[0] ^= 1;
-    bytes[69_999] ^= 1;
-    fs::write(&path, &bytes).unwrap();
+    alter(&samples[0], folder.path(), &[0, 69_999]);
     let mut told = Vec::new();
     let report = store.verify(&mut |done, total| told.push((done, total)));
     assert_eq!((report.blocks, report.damaged, report.unreadable), (10, 2, 0));

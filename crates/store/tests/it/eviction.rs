@@ -1,6 +1,6 @@
 //! The budget, and what it may not touch.
 
-use antiphon_store::{BeginError, PutError, RemoveError};
+use antiphon_store::{BeginError, Config, Hold, Put, PutError, RemoveError, Store};
 use antiphon_types::BlobSize;
 
 use crate::folder::{Sample, open_with};
@@ -63,16 +63,24 @@ fn a_blob_that_can_never_fit_evicts_nothing() {
     assert!(store.is_complete(sample.id()));
 }
 
-#[test]
-fn a_block_without_room_is_verified_and_what_it_proves_is_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open_with(folder.path(), BUDGET);
+/// Four blobs, all held, of which three fill the budget; blocks 0 to 2 of the
+/// first take what is left.
+fn crowd(store: &Store) -> (Vec<Sample>, Vec<Hold>) {
     let samples = samples(4);
-    let holds: Vec<_> = samples.iter().map(|sample| store.hold(sample.id())).collect();
+    let holds = samples.iter().map(|sample| store.hold(sample.id())).collect();
     for sample in &samples {
         store.begin(sample.id(), sample.size()).unwrap();
     }
-    samples[1..].iter().for_each(|sample| sample.put_all(&store));
+    samples[1..].iter().for_each(|sample| sample.put_all(store));
+    (samples, holds)
+}
+
+#[test]
+fn a_block_without_room_is_verified_and_what_it_proves_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { budget_bytes: Some(BUDGET), memory_bytes: 0, ..Config::default() };
+    let store = Store::open(folder.path(), config).unwrap();
+    let (samples, holds) = crowd(&store);
     let put =
         |block, proof: &[u8]| store.put(samples[0].id(), block, proof, samples[0].block(block));
     let results: Vec<_> = (0..4).map(|block| put(block, &samples[0].proof(block))).collect();
@@ -83,6 +91,50 @@ fn a_block_without_room_is_verified_and_what_it_proves_is_kept() {
     drop(store);
     let store = open_with(folder.path(), BUDGET);
     assert!(store.read(samples[0].id(), 3).unwrap().is_some(), "and reached the disk");
+}
+
+#[test]
+fn a_block_without_room_is_in_memory_until_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(folder.path(), BUDGET);
+    let (samples, holds) = crowd(&store);
+    let puts: Vec<_> = (0..4).map(|block| samples[0].put(&store, block)).collect();
+    assert_eq!(puts[3], Put::InMemory);
+    assert_eq!(samples[0].check(&store), 4, "read and proven from memory");
+    assert!(store.status().bytes <= BUDGET);
+    drop(holds);
+    store.remove(samples[1].id()).unwrap();
+    store.flush().unwrap();
+    assert_eq!(store.status().memory_bytes, 0);
+    drop(store);
+    assert_eq!(samples[0].check(&open_with(folder.path(), BUDGET)), 4);
+}
+
+#[test]
+fn what_fits_no_budget_may_be_begun_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(folder.path(), BUDGET);
+    let sample = Sample::new(9, 300_000);
+    assert!(matches!(store.begin(sample.id(), sample.size()), Err(BeginError::NoRoom { .. })));
+    store.begin_in_memory(sample.id(), sample.size()).unwrap();
+    sample.put_all(&store);
+    assert_eq!(sample.check(&store), sample.blocks());
+    assert!(store.status().bytes <= BUDGET);
+    assert!(store.status().memory_bytes > 0);
+}
+
+#[test]
+fn memory_is_bounded_and_what_came_first_goes_first() {
+    let config = Config { memory_bytes: 3 * 16_384, ..Config::default() };
+    let store = Store::in_memory(config);
+    let sample = Sample::new(1, 5 * 16_384);
+    sample.put_all(&store);
+    let there: Vec<_> = store.blocks(sample.id()).unwrap().ranges().collect();
+    assert_eq!((there[0].start, there[0].end), (2, 5));
+    assert_eq!(sample.check(&store), 3);
+    assert!(store.status().trouble.is_some(), "it says that nothing is kept");
+    store.remove(sample.id()).unwrap_err();
+    assert_eq!(store.status().memory_bytes, 0);
 }
 
 #[test]

@@ -34,6 +34,18 @@ impl Sample {
         self.size().block_count()
     }
 
+    /// Its file in a store.
+    pub(crate) fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("blobs/{}.blob", self.id()))
+    }
+
+    /// What its file takes besides blocks, as documented.
+    pub(crate) fn head_bytes(&self) -> u64 {
+        let blocks = u64::from(self.blocks());
+        let pairs = (64 + blocks.div_ceil(8)).next_multiple_of(64);
+        (pairs + 64 * (blocks - 1)).next_multiple_of(4096)
+    }
+
     pub(crate) fn block(&self, block: u32) -> &[u8] {
         let start = (block * BLOCK_BYTES) as usize;
         &self.bytes[start..self.bytes.len().min(start + BLOCK_BYTES as usize)]
@@ -134,24 +146,41 @@ fn a_second_opener_is_refused_until_the_first_is_gone() {
 }
 
 #[test]
-fn blocks_are_there_after_reopening_and_after_a_crash() {
+fn blocks_are_there_after_closing_and_after_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let sample = Sample::new(1, 300_000);
     let store = open(&folder.path().join("a"));
     store.begin(sample.id(), sample.size()).unwrap();
-    for block in [18, 3, 7] {
-        assert_eq!(sample.put(&store, block), Put::Stored);
-    }
+    assert_eq!(sample.put(&store, 18), Put::Stored);
+    assert_eq!(sample.put(&store, 3), Put::Stored);
+    store.sync(sample.id()).unwrap();
+    assert_eq!(sample.put(&store, 7), Put::Stored);
     copy(&folder.path().join("a"), &folder.path().join("b"));
     drop(store);
-    for name in ["a", "b"] {
+    for (name, expected) in [("a", &[3, 7, 18][..]), ("b", &[3, 18])] {
         let store = open(&folder.path().join(name));
         let blocks: Vec<_> = store.blocks(sample.id()).unwrap().ranges().collect();
-        assert_eq!(blocks.iter().map(|range| range.start).collect::<Vec<_>>(), [3, 7, 18]);
-        assert_eq!(sample.check(&store), 3);
+        assert_eq!(blocks.iter().map(|range| range.start).collect::<Vec<_>>(), expected);
+        assert_eq!(sample.check(&store) as usize, expected.len());
         assert_eq!(store.status().damaged_blocks, 0);
         sample.put_all(&store);
         assert!(store.is_complete(sample.id()));
+    }
+}
+
+#[test]
+fn a_crash_loses_few_blocks_that_were_not_synced() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = Sample::new(1, 100 * 16_384);
+    let store = open(&folder.path().join("before"));
+    store.begin(sample.id(), sample.size()).unwrap();
+    for block in 0..100 {
+        sample.put(&store, block * 37 % 100);
+        let after = folder.path().join(block.to_string());
+        copy(&folder.path().join("before"), &after);
+        let there = sample.check(&open(&after));
+        assert!(there <= block + 1 && there + 15 > block, "{there} blocks of {}", block + 1);
+        fs::remove_dir_all(after).unwrap();
     }
 }
 
@@ -182,9 +211,9 @@ fn a_blob_of_a_later_version_is_refused_and_kept() {
     let store = open(folder.path());
     sample.put_all(&store);
     drop(store);
-    let path = folder.path().join(format!("blobs/{}.meta", sample.id()));
+    let path = sample.path(folder.path());
     let mut later = fs::read(&path).unwrap();
-    later[8] = 2;
+    later[8] = 3;
     let checksum = antiphon_store::hash(&later[..56]);
     later[56..64].copy_from_slice(&checksum.as_bytes()[..8]);
     fs::write(&path, &later).unwrap();
@@ -192,7 +221,7 @@ fn a_blob_of_a_later_version_is_refused_and_kept() {
     let store = open(folder.path());
     assert_eq!((store.status().refused_blobs, store.blocks(sample.id())), (1, None));
     let error = store.begin(sample.id(), sample.size()).unwrap_err();
-    assert!(matches!(error, BeginError::UnknownVersion(2)));
+    assert!(matches!(error, BeginError::UnknownVersion(3)));
     store.clear().unwrap();
     assert_eq!(fs::read(&path).unwrap(), later);
     assert!(store.remove(sample.id()).unwrap());
@@ -206,9 +235,9 @@ fn leftovers_are_cleared_away_and_strange_files_are_not() {
     let id = Sample::new(1, 1).id();
     drop(open(folder.path()));
     let blobs = folder.path().join("blobs");
-    let upper = format!("{id}.data").to_uppercase();
-    let strange = ["notes.txt", "data", upper.as_str()];
-    let leftovers = [format!("{id}.data"), format!("{id}.meta.12-3.new")];
+    let upper = format!("{id}.blob").to_uppercase();
+    let strange = ["notes.txt", "blob", upper.as_str()];
+    let leftovers = ["blob", "data", "blob.12-3.new"].map(|kind| format!("{id}.{kind}"));
     for name in strange.iter().copied().chain(leftovers.iter().map(String::as_str)) {
         fs::write(blobs.join(name), b"something").unwrap();
     }

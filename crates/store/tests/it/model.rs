@@ -27,6 +27,7 @@ enum Step {
     Remove(usize),
     Clear,
     Flush,
+    Sync(usize),
     Reopen,
     Crash,
 }
@@ -46,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => blob().prop_map(Step::Remove),
         1 => Just(Step::Clear),
         1 => Just(Step::Flush),
+        1 => blob().prop_map(Step::Sync),
         1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
     ]
@@ -90,15 +92,15 @@ impl Model {
     }
 }
 
-/// Bytes of the `.meta` file, as documented.
-fn meta_bytes(sample: &Sample) -> u64 {
-    let blocks = u64::from(sample.blocks());
-    (64 + blocks.div_ceil(8)).next_multiple_of(64) + 64 * (blocks - 1)
-}
-
 fn charge(sample: &Sample, blocks: &BTreeSet<u32>) -> u64 {
     let data = blocks.iter().map(|block| sample.block(*block).len() as u64).sum::<u64>();
-    meta_bytes(sample) + data
+    sample.head_bytes() + data
+}
+
+/// The blocks that a store has.
+fn there(store: &Store, sample: &Sample) -> BTreeSet<u32> {
+    let there = store.blocks(sample.id()).unwrap();
+    there.ranges().flat_map(|range| range.iter()).collect()
 }
 
 struct Run {
@@ -108,6 +110,8 @@ struct Run {
     store: Option<Store>,
     holds: Vec<Hold>,
     model: Model,
+    /// Blocks that a crash may not take.
+    synced: BTreeSet<(usize, u32)>,
 }
 
 impl Run {
@@ -120,6 +124,7 @@ impl Run {
             store: None,
             holds: Vec::new(),
             model: Model::default(),
+            synced: BTreeSet::new(),
         };
         run.store = Some(open_with(&run.folder(), BUDGET));
         run
@@ -169,9 +174,13 @@ impl Run {
                 self.model.blobs =
                     blobs.into_iter().filter(|(blob, _)| self.model.must_stay(*blob)).collect();
             }
-            Step::Flush => self.store().flush().unwrap(),
+            Step::Flush => self.flush(),
+            Step::Sync(blob) => {
+                self.store().sync(self.samples[blob].id()).unwrap();
+                self.note_synced(Some(blob));
+            }
             Step::Reopen => {
-                self.store().flush().unwrap();
+                self.flush();
                 self.reopen();
             }
             Step::Crash => {
@@ -179,9 +188,28 @@ impl Run {
                 self.generation += 1;
                 copy(&before, &self.folder());
                 self.reopen();
-                self.learn_order();
+                self.learn_what_is_left();
             }
         }
+    }
+
+    fn flush(&mut self) {
+        self.store().flush().unwrap();
+        self.note_synced(None);
+    }
+
+    /// What is there of a blob, or of all, is durable.
+    fn note_synced(&mut self, only: Option<usize>) {
+        for (blob, blocks) in &self.model.blobs {
+            if only.is_none_or(|only| only == *blob) {
+                self.synced.extend(blocks.iter().map(|block| (*blob, *block)));
+            }
+        }
+    }
+
+    fn forget_what_is_gone(&mut self) {
+        let blobs = &self.model.blobs;
+        self.synced.retain(|(blob, _)| blobs.iter().any(|(other, _)| other == blob));
     }
 
     fn begin(&mut self, blob: usize) {
@@ -190,7 +218,7 @@ impl Run {
         if self.model.blocks(blob).is_some() {
             return begun.unwrap();
         }
-        let needed = sample.bytes.len() as u64 + meta_bytes(sample);
+        let needed = sample.bytes.len() as u64 + sample.head_bytes();
         if self.model.evict_for(&self.samples, needed, None) {
             begun.unwrap();
             self.model.blobs.push((blob, BTreeSet::new()));
@@ -251,12 +279,21 @@ impl Run {
         self.store = Some(open_with(&self.folder(), BUDGET));
     }
 
-    /// A crash may forget the latest order, nothing else.
-    fn learn_order(&mut self) {
+    /// A crash may forget the latest order and the latest blocks, nothing else.
+    fn learn_what_is_left(&mut self) {
+        let store = self.store();
         let order: BTreeMap<_, _> =
-            self.store().list().iter().rev().map(|entry| entry.blob).zip(0..).collect();
+            store.list().iter().rev().map(|entry| entry.blob).zip(0..).collect();
         let samples = &self.samples;
         self.model.blobs.sort_by_key(|(blob, _)| order.get(&samples[*blob].id()).copied());
+        for (blob, blocks) in &mut self.model.blobs {
+            let left = there(&store, &samples[*blob]);
+            assert!(left.is_subset(blocks), "{left:?} {blocks:?}");
+            let lost = blocks.difference(&left);
+            assert!(lost.clone().count() < 16, "{lost:?}");
+            assert!(lost.clone().all(|block| !self.synced.contains(&(*blob, *block))), "{lost:?}");
+            *blocks = left;
+        }
     }
 
     fn check(&self) {
@@ -268,9 +305,7 @@ impl Run {
             assert_eq!((entry.blob, entry.size), (sample.id(), sample.size()));
             assert_eq!(entry.pinned, self.model.pins.contains(blob));
             assert_eq!(entry.complete, blocks.len() as u32 == sample.blocks());
-            let there = store.blocks(sample.id()).unwrap();
-            let there: BTreeSet<_> = there.ranges().flat_map(|range| range.iter()).collect();
-            assert_eq!(&there, blocks);
+            assert_eq!(&there(&store, sample), blocks);
         }
         let status = store.status();
         assert_eq!(status.bytes, self.model.used(&self.samples));
@@ -288,6 +323,7 @@ proptest! {
         let mut run = Run::new(root.path());
         for step in steps {
             run.take(step);
+            run.forget_what_is_gone();
             run.check();
         }
         let store = run.store();

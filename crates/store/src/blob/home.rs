@@ -1,0 +1,163 @@
+//! Where a blob is on the disk: opening, making and removing its file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use antiphon_types::{BlobId, BlobSize};
+
+use super::{Blob, Fill};
+use crate::common::Common;
+use crate::disk::{self, Access, DiskFile, FileError};
+use crate::head::{self, Layout};
+use crate::sync::{read, write};
+use crate::two_files::TwoFiles;
+
+/// What became of a blob's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Home {
+    /// It is there.
+    Disk,
+    /// It could not be made yet.
+    ToBeMade,
+    /// Its head cannot be read. What is in it is left for another day.
+    Unreadable,
+}
+
+/// The largest head that is written when a file is made: that of a blob of 256 MB.
+const WRITTEN_AT_ONCE: u64 = 1 << 20;
+
+/// Makes the file of a blob of which nothing is there.
+///
+/// With a head of zeros: so the disk has a place for it in one piece, and what
+/// is noted later is written where something was, which syncs in half the time.
+pub(super) fn create(
+    common: &Common,
+    id: BlobId,
+    size: BlobSize,
+) -> Result<Arc<dyn DiskFile>, FileError> {
+    let path = common.path(id);
+    let file = common.disk.open(&path, Access::Create).map_err(FileError::at("make", &path))?;
+    let mut head = head::empty(Layout::OneFile, id, size);
+    if let Ok(len) = usize::try_from(head::head_bytes(size).min(WRITTEN_AT_ONCE)) {
+        head.resize(head.len().max(len), 0);
+    }
+    let written = file.write_at(&head, 0);
+    if let Err(source) = written {
+        // A file without a head is cleared away at the next opening anyhow.
+        let _ = common.disk.remove(&path);
+        return Err(FileError { action: "write to", path, source });
+    }
+    Ok(file)
+}
+
+impl Blob {
+    /// The file, to which its head belongs.
+    pub(super) fn path(&self) -> PathBuf {
+        match self.layout {
+            Layout::OneFile => self.common.path(self.id),
+            Layout::TwoFiles => self.common.head_path(self.id),
+        }
+    }
+
+    /// Where the blob's byte at `offset` is in the file.
+    pub(super) fn place(&self, offset: u64) -> u64 {
+        head::data_offset(self.size) + offset
+    }
+
+    /// The file, opened if need be.
+    pub(super) fn file(self: &Arc<Self>) -> Result<Arc<dyn DiskFile>, FileError> {
+        if let Some(file) = &read(&self.state).file {
+            return Ok(Arc::clone(file));
+        }
+        let opened = match self.open_file() {
+            Err(error) if error.is_passing() => {
+                self.common.close_all();
+                self.open_file()
+            }
+            opened => opened,
+        };
+        Ok(self.opened(opened?))
+    }
+
+    fn opened(self: &Arc<Self>, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        write(&self.state).file = Some(Arc::clone(&file));
+        self.common.opened(self);
+        file
+    }
+
+    fn open_file(&self) -> Result<Arc<dyn DiskFile>, FileError> {
+        let disk = &*self.common.disk;
+        match self.layout {
+            Layout::OneFile => disk::open(disk, &self.path()),
+            Layout::TwoFiles => Ok(self.join(
+                disk::open(disk, &self.path())?,
+                disk::open(disk, &self.common.data_path(self.id))?,
+            )),
+        }
+    }
+
+    /// The file, made if it is not there; its head is then to be written.
+    pub(super) fn file_or_new(
+        self: &Arc<Self>,
+        fill: &mut Fill,
+    ) -> Result<Arc<dyn DiskFile>, FileError> {
+        match self.file() {
+            Err(error) if error.is_missing() => {}
+            opened => {
+                if opened.is_ok() && fill.home == Home::ToBeMade {
+                    // One of an earlier life, which could not be removed.
+                    fill.home = Home::Disk;
+                    fill.name_unsynced = true;
+                }
+                return opened;
+            }
+        }
+        let file = match self.layout {
+            Layout::OneFile => self.open_or_make(fill, &self.path())?,
+            Layout::TwoFiles => self.join(
+                self.open_or_make(fill, &self.path())?,
+                self.open_or_make(fill, &self.common.data_path(self.id))?,
+            ),
+        };
+        fill.home = Home::Disk;
+        Ok(self.opened(file))
+    }
+
+    fn open_or_make(&self, fill: &mut Fill, path: &Path) -> Result<Arc<dyn DiskFile>, FileError> {
+        match disk::open(&*self.common.disk, path) {
+            Err(error) if error.is_missing() => {
+                let made = self.common.disk.open(path, Access::Create);
+                fill.notes.everything = true;
+                fill.name_unsynced = true;
+                made.map_err(FileError::at("make", path))
+            }
+            opened => opened,
+        }
+    }
+
+    fn join(&self, head: Arc<dyn DiskFile>, data: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(TwoFiles { head, data, seam: head::data_offset(self.size) })
+    }
+
+    /// Closes its file as far as nobody is using it.
+    pub(crate) fn close_file(&self) {
+        write(&self.state).file = None;
+    }
+
+    pub(super) fn remove_files(&self) -> Result<(), FileError> {
+        let disk = &*self.common.disk;
+        // Of two files one without the other is cleared away at the next opening.
+        disk::remove(disk, &self.path())?;
+        match self.layout {
+            Layout::OneFile => Ok(()),
+            Layout::TwoFiles => disk::remove(disk, &self.common.data_path(self.id)),
+        }
+    }
+
+    /// Notes on disk that a block is not there.
+    pub(super) fn clear_bit(self: &Arc<Self>, fill: &mut Fill, block: u32) {
+        fill.notes.block_changed(block);
+        // If it cannot be written now, it will be later.
+        let _ = self.file().and_then(|file| self.write_notes(fill, &*file));
+    }
+}

@@ -1,0 +1,176 @@
+//! What keeps blobs and what lets go of them: pins, removal, durability, scrubbing.
+
+use std::sync::Arc;
+
+use antiphon_types::BlobId;
+
+use super::{Inner, Store};
+use crate::blob::{Blob, Synced};
+use crate::disk::{self, FileError};
+use crate::error::RemoveError;
+use crate::figures::{Cleared, VerifyReport};
+use crate::index;
+use crate::store::room::RoomFor;
+use crate::sync::{lock, read, write};
+
+impl Store {
+    /// Keeps a blob until it is unpinned, through crashes and through loss of
+    /// its file. Durable on return; the blob need not be there yet.
+    pub fn pin(&self, blob: BlobId) -> Result<(), FileError> {
+        write(&self.inner.catalog).pin(blob);
+        self.inner.save_index()
+    }
+
+    /// Lets a blob be evicted again. Durable on return.
+    pub fn unpin(&self, blob: BlobId) -> Result<(), FileError> {
+        write(&self.inner.catalog).unpin(blob);
+        self.inner.save_index()
+    }
+
+    /// Removes a blob and its pin; false if it was not there.
+    pub fn remove(&self, blob: BlobId) -> Result<bool, RemoveError> {
+        let inner = &*self.inner;
+        let _turn = inner.turns.take(blob);
+        let (removed, was_refused) = {
+            let mut catalog = write(&inner.catalog);
+            if catalog.is_held(blob) {
+                return Err(RemoveError::Held);
+            }
+            catalog.unpin(blob);
+            (catalog.remove(blob), catalog.forget_refused(blob))
+        };
+        // All is tried, whatever becomes of the first.
+        let saved = inner.save_index();
+        if let Some(removed) = &removed {
+            removed.destroy()?;
+        }
+        if was_refused {
+            let common = &inner.common;
+            for path in [common.path(blob), common.head_path(blob), common.data_path(blob)] {
+                disk::remove(&*common.disk, &path)?;
+            }
+        }
+        saved?;
+        Ok(removed.is_some() || was_refused)
+    }
+
+    /// Removes all blobs that are neither pinned nor held.
+    pub fn clear(&self) -> Result<Cleared, FileError> {
+        let inner = &*self.inner;
+        let all = read(&inner.catalog).most_recent_first();
+        let mut cleared = Cleared::default();
+        // All are tried, whatever becomes of the first.
+        let mut outcome = Ok(());
+        for (blob, _) in all {
+            let _turn = inner.turns.take(blob.id());
+            let removed = {
+                let mut catalog = write(&inner.catalog);
+                if catalog.is_pinned(blob.id()) || catalog.is_held(blob.id()) {
+                    cleared.kept += 1;
+                    continue;
+                }
+                catalog.is_dirty = true;
+                catalog.remove(blob.id())
+            };
+            let Some(removed) = removed else { continue };
+            cleared.blobs += 1;
+            cleared.bytes += removed.charge().bytes();
+            outcome = outcome.and(removed.destroy());
+        }
+        outcome.map(|()| cleared)
+    }
+
+    /// Reads all blocks that are there and drops those that are damaged.
+    ///
+    /// `progress` is told how many blocks are done, of how many.
+    pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> VerifyReport {
+        let blobs = read(&self.inner.catalog).most_recent_first();
+        let blobs: Vec<_> = blobs.into_iter().map(|(blob, _)| (blob.blocks(), blob)).collect();
+        let total = blobs.iter().map(|(blocks, _)| u64::from(blocks.len())).sum();
+        let mut report = VerifyReport::default();
+        progress(0, total);
+        for (blocks, blob) in &blobs {
+            for block in blocks.ranges().flat_map(|range| range.iter()) {
+                report.blocks += 1;
+                self.verify_block(blob, block, &mut report);
+                progress(report.blocks, total);
+            }
+        }
+        report
+    }
+
+    fn verify_block(&self, blob: &Arc<Blob>, block: u32, report: &mut VerifyReport) {
+        let common = &self.inner.common;
+        let unreadable = || common.unreadable.load(std::sync::atomic::Ordering::Relaxed);
+        let before = unreadable();
+        match blob.read(block) {
+            Ok(Some(_)) => {}
+            Ok(None) if unreadable() == before => report.damaged += 1,
+            Ok(None) | Err(_) => report.unreadable += 1,
+        }
+    }
+
+    /// Makes all that is there of one blob outlive a power cut.
+    ///
+    /// What is in memory is written, if the disk takes it now. After an error,
+    /// blocks that may not have reached the disk are in memory, or dropped where
+    /// that has no room.
+    pub fn sync(&self, blob: BlobId) -> Result<(), FileError> {
+        let Some(blob) = self.find(blob) else { return Ok(()) };
+        let synced = blob.sync(&RoomFor { blob: &blob, inner: &self.inner })?;
+        if synced == Synced::NewFile {
+            self.inner.sync_blobs_folder()?;
+            blob.name_is_durable();
+        }
+        Ok(())
+    }
+
+    /// Makes all that is there outlive a power cut: blocks, order, times. Looks
+    /// up the automatic budget, too.
+    ///
+    /// After an error, what can be durable is; for the rest see
+    /// [`sync`](Self::sync).
+    pub fn flush(&self) -> Result<(), FileError> {
+        let inner = &*self.inner;
+        inner.look_up_budget();
+        inner.shrink();
+        let blobs = read(&inner.catalog).most_recent_first();
+        let mut outcome = Ok(());
+        let mut new_files = Vec::new();
+        for (blob, _) in blobs {
+            match blob.sync(&RoomFor { blob: &blob, inner }) {
+                Ok(Synced::NewFile) => new_files.push(blob),
+                synced => outcome = outcome.and(synced.map(drop)),
+            }
+        }
+        if !new_files.is_empty() {
+            let synced = inner.sync_blobs_folder();
+            if synced.is_ok() {
+                new_files.iter().for_each(|blob| blob.name_is_durable());
+            }
+            outcome = outcome.and(synced);
+        }
+        outcome.and(inner.save_index())
+    }
+}
+
+impl Inner {
+    /// Writes the index if it is behind.
+    fn save_index(&self) -> Result<(), FileError> {
+        let mut generation = lock(&self.index);
+        let index = {
+            let mut catalog = write(&self.catalog);
+            if !catalog.is_dirty {
+                return Ok(());
+            }
+            catalog.is_dirty = false;
+            *generation += 1;
+            catalog.index(*generation)
+        };
+        let saved = index::save(&*self.common.disk, &self.folder, &index);
+        if saved.is_err() {
+            write(&self.catalog).is_dirty = true;
+        }
+        saved
+    }
+}
