@@ -1,7 +1,7 @@
 //! A listener's node, as a library: start it, ask it to play.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use antiphon_listener::{Config, Listener, Source};
 use antiphon_net::identity::NodeSecret;
 use antiphon_net::{Acceptor, AcceptorLimits, Clock, ServerLink, Transport};
-use antiphon_store::Store;
+use antiphon_store::{OpenError, Store};
 use antiphon_types::{Bitrate, TrackId};
 use antiphon_wire::proto::{reply, request};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -22,6 +22,7 @@ use crate::player::SinkKind;
 use crate::record::{BytesBySource, PlayRecord, Records};
 use crate::session::{Identity, RequestError, Session};
 use crate::settings::DataDir;
+use crate::trouble::DiskTrouble;
 
 /// What an engine needs to know.
 pub struct EngineConfig {
@@ -135,6 +136,8 @@ pub struct PlayStatus {
     pub sources: Vec<SourceShare>,
     /// What the music waits for, if it waits.
     pub waiting: Option<String>,
+    /// Why what is heard is not kept, if it is not.
+    pub trouble: Option<String>,
 }
 
 impl Default for PlayStatus {
@@ -153,6 +156,7 @@ impl Default for PlayStatus {
             stalled: false,
             sources: Vec::new(),
             waiting: None,
+            trouble: None,
         }
     }
 }
@@ -212,7 +216,8 @@ impl Engine {
         let device = config.data.device_key()?;
         let store_config =
             antiphon_store::Config { budget_bytes: config.cache_bytes, ..Default::default() };
-        let store = Store::open(&config.data.path("cache"), store_config)?;
+        let trouble = DiskTrouble::default();
+        let store = open_store(&config.data.path("cache"), store_config, &trouble)?;
         let library_path = config.data.path("library");
         let library = Library::open(library_path.clone(), config.link.node, &device)
             .map_err(|source| StartError::Io { path: library_path, source })?;
@@ -237,7 +242,10 @@ impl Engine {
         let (events, events_inbox) = mpsc::unbounded_channel();
         let lines = config.data.path("events.jsonl");
         let recorded = events.clone();
-        let records = Records::open(lines.clone(), config.data.path("unreported"), move || {
+        let unreported = config.data.path("unreported");
+        let noted = trouble.clone();
+        let lost = move |error: &_| noted.note(&format!("an event record was lost: {error}"));
+        let records = Records::open(lines.clone(), unreported, lost, move || {
             let _ = recorded.send(Event::Recorded);
         })
         .map_err(|source| StartError::Io { path: lines, source })?;
@@ -263,6 +271,8 @@ impl Engine {
             store,
             library: Arc::new(library),
             records,
+            trouble,
+            told_of_trouble: false,
             neighbourhood,
             sharing: config.sharing,
             events,
@@ -323,12 +333,28 @@ impl Engine {
         answered.await.unwrap_or(Err(RequestError::Offline))
     }
 
-    /// Makes the cache durable.
+    /// Makes the cache durable. An error that the listener was not told of yet
+    /// comes back.
     pub async fn flush(&self) -> Result<(), String> {
         let (done, finished) = oneshot::channel();
         let ended = || "the program is ending".to_owned();
         self.commands.send(Command::Flush { done }).await.map_err(|_| ended())?;
         finished.await.unwrap_or(Err(ended()))
+    }
+}
+
+/// Opens the cache; where the disk does not give one, music goes on without.
+fn open_store(
+    folder: &Path,
+    config: antiphon_store::Config,
+    trouble: &DiskTrouble,
+) -> Result<Store, OpenError> {
+    match Store::open(folder, config) {
+        Err(OpenError::Io(error)) => {
+            trouble.note(&error);
+            Ok(Store::in_memory(config))
+        }
+        opened => opened,
     }
 }
 

@@ -24,6 +24,7 @@ mod record;
 mod session;
 mod settings;
 mod transfer;
+mod trouble;
 
 pub use engine::{
     BitrateChoice, Engine, EngineConfig, PlayError, PlayOptions, PlayStatus, Playing, SourceShare,

@@ -24,6 +24,7 @@ use crate::player::PlayerEvent;
 use crate::record::{self, Records, Unreported};
 use crate::session::{Session, SessionEvent};
 use crate::transfer::Transfer;
+use crate::trouble::DiskTrouble;
 
 /// How often the display is brought up to date.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
@@ -92,6 +93,9 @@ pub(crate) struct Node {
     pub(crate) store: Store,
     pub(crate) library: Arc<Library>,
     pub(crate) records: Records,
+    pub(crate) trouble: DiskTrouble,
+    /// Whether the listener knows of it.
+    pub(crate) told_of_trouble: bool,
     pub(crate) neighbourhood: Neighbourhood,
     /// Whether other listeners are used and served.
     pub(crate) sharing: bool,
@@ -147,7 +151,8 @@ impl Node {
         let store = self.store.clone();
         let flushed = tokio::task::spawn_blocking(move || store.flush()).await;
         if let Ok(Err(error)) = flushed {
-            tracing::warn!("the cache was not made durable: {error}");
+            self.trouble.note(&error);
+            self.tell_of_trouble();
         }
     }
 
@@ -167,7 +172,21 @@ impl Node {
             }
         }
         self.retry_play();
+        if let Some(trouble) = self.store.trouble() {
+            self.trouble.note(&trouble);
+        }
+        self.tell_of_trouble();
         self.show();
+    }
+
+    /// Says what is wrong with the disk, once; while music plays, its display
+    /// does.
+    fn tell_of_trouble(&mut self) {
+        let Some(trouble) = self.trouble.told() else { return };
+        if !self.told_of_trouble && self.play.is_none() {
+            tracing::warn!("{trouble}");
+        }
+        self.told_of_trouble = true;
     }
 
     fn obey(&mut self, command: Command) {
@@ -181,9 +200,10 @@ impl Node {
                 });
             }
             Command::Flush { done } => {
-                let store = self.store.clone();
+                let (store, told) = (self.store.clone(), self.told_of_trouble);
                 tokio::task::spawn_blocking(move || {
-                    let _ = done.send(store.flush().map_err(|error| error.to_string()));
+                    let flushed = store.flush().map_err(|error| error.to_string());
+                    let _ = done.send(if told { Ok(()) } else { flushed });
                 });
             }
         }
@@ -519,10 +539,10 @@ impl Node {
 
     fn track_completed(&mut self) {
         self.announce_changes();
-        let store = self.store.clone();
+        let (store, trouble) = (self.store.clone(), self.trouble.clone());
         tokio::task::spawn_blocking(move || {
             if let Err(error) = store.flush() {
-                tracing::warn!("the cache was not made durable: {error}");
+                trouble.note(&error);
             }
         });
     }

@@ -10,7 +10,7 @@ use antiphon_net::{
     Acceptor, Connection, CredentialError, Dial, Stream, StreamError, Transport, check_ticket,
     wall_clock_ms,
 };
-use antiphon_store::{ProofCursor, Store};
+use antiphon_store::{AsyncStore, ProofCursor, Store};
 use antiphon_types::{BlobId, BlockRange, Class, NodeId};
 use antiphon_wire::proto::{
     self, BlocksFollow, PeerHello, PeerNotice, Refused, Reply, Request, peer_notice, refused,
@@ -241,6 +241,7 @@ impl Neighbourhood {
     ) -> Result<(), StreamError> {
         // Being served, it stays.
         let _hold = self.store.hold(blob);
+        let store = AsyncStore::from(self.store.clone());
         let mut cursor = ProofCursor::default();
         let mut promised = false;
         for block in blocks.iter() {
@@ -248,18 +249,11 @@ impl Neighbourhood {
                 // Told at once, the other asks elsewhere in time.
                 return refuse(stream, busy().retry_after_ms(UPLOAD_PAUSE_MS)).await;
             }
-            let store = self.store.clone();
-            let read = tokio::task::spawn_blocking(move || {
-                let data = store.read(blob, block).ok().flatten()?;
-                let proof = store.proof(blob, block, &mut cursor).ok().flatten()?;
-                Some((data, proof, cursor))
-            })
-            .await;
-            let Ok(Some((data, proof, used))) = read else {
+            let read = store.read_with_proof(blob, block, &mut cursor).await;
+            let Ok(Some((data, proof))) = read else {
                 let gone = Refused::new(refused::Reason::NotHeld, "not in this cache");
                 return refuse(stream, gone).await;
             };
-            cursor = used;
             if !promised {
                 let follow = reply::Kind::BlocksFollow(BlocksFollow {});
                 stream.send(&Reply { kind: Some(follow) }).await?;

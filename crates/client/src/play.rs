@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use antiphon_listener::{Play, PlayId, Source, TransferId, WaitingFor};
 use antiphon_media::RenditionKey;
 use antiphon_net::{Stream, StreamError, wall_clock_ms};
-use antiphon_store::{Hold, Store};
+use antiphon_store::{BeginError, Hold, Store};
 use antiphon_types::{
     BLOCK_BYTES, Bitrate, BlobSize, BlockRange, BlockSet, Class, Rendition, SAMPLE_RATE, TrackId,
 };
@@ -267,11 +267,11 @@ impl Node {
             let what = format!("no key for {bitrate} kbit/s came with the answer");
             return self.fail_play(PlayError::Nonsense(what));
         };
-        let library = Arc::clone(&self.library);
+        let (library, trouble) = (Arc::clone(&self.library), self.trouble.clone());
         let kept = known.clone();
         tokio::task::spawn_blocking(move || {
             if let Err(error) = library.put(track, &kept) {
-                tracing::warn!("the track will not be known offline: {error}");
+                trouble.note(&format!("the track will not be known offline: {error}"));
             }
         });
         let push = playing.push.map(BlockRange::from).filter(|push| !push.is_empty());
@@ -289,9 +289,17 @@ impl Node {
         };
         let blob = rendition.blob();
         let hold = self.store.hold(blob);
-        if let Err(error) = self.store.begin(blob, rendition.size()) {
+        let begun = match self.store.begin(blob, rendition.size()) {
+            Err(error @ (BeginError::NoRoom { .. } | BeginError::UnknownVersion(_))) => {
+                self.trouble.note(&error);
+                self.store.begin_in_memory(blob, rendition.size())
+            }
+            begun => begun,
+        };
+        if let Err(error) = begun {
             return self.fail_play(PlayError::Cache(error.to_string()));
         }
+        let Some(current) = &mut self.play else { return };
         self.store.touch(blob);
         let held = self.store.blocks(blob).unwrap_or_else(|| BlockSet::empty(rendition.size()));
         current.record.bytes.cache = bytes_of(&held, rendition.size());
@@ -459,6 +467,7 @@ impl Node {
             waiting: waiting.filter(|_| {
                 current.stalled_since.is_some() || stuck || current.rendition.is_none()
             }),
+            trouble: self.trouble.told().map(str::to_owned),
         };
         current.status.send_if_modified(|shown| {
             let changed = *shown != status;

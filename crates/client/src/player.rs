@@ -13,6 +13,7 @@ use antiphon_media::{RawPcmWriter, Sink, WavWriter};
 use antiphon_media::{RenditionKey, apply_keystream};
 use antiphon_store::Store;
 use antiphon_types::{CHANNELS, Rendition};
+use bytes::BytesMut;
 
 use crate::device::VirtualDevice;
 use crate::gate::{Gate, Waited};
@@ -82,6 +83,12 @@ pub(crate) struct Outcome {
     /// What went wrong, if something did.
     pub(crate) failure: Option<String>,
 }
+
+/// How often a block is read again while the process has no file or no memory to
+/// read it with.
+const READ_ATTEMPTS: u32 = 50;
+/// What passes in between.
+const READ_PAUSE: Duration = Duration::from_millis(100);
 
 /// Starts the thread. `tell` is called from it.
 pub(crate) fn start(
@@ -160,15 +167,22 @@ impl<F: FnMut(PlayerEvent)> Player<F> {
     }
 
     /// The ciphertext of a block, waited for if need be.
-    fn take_block(&mut self, block: u32) -> Result<Vec<u8>, Broken> {
+    fn take_block(&mut self, block: u32) -> Result<BytesMut, Broken> {
+        let mut patience = READ_ATTEMPTS;
         loop {
             self.wait_for_block(block)?;
-            let found = self.store.read(self.config.rendition.blob(), block);
-            match found.map_err(fail)? {
-                Some(bytes) => return Ok(bytes.to_vec()),
-                None => {
+            match self.store.read(self.config.rendition.blob(), block) {
+                // Read for us alone, so it is not copied.
+                Ok(Some(bytes)) => return Ok(bytes.into()),
+                Ok(None) => {
                     self.gate.shut(block);
                     (self.tell)(PlayerEvent::LostBlock { block });
+                }
+                Err(error) if patience == 0 => return Err(fail(error)),
+                Err(error) => {
+                    tracing::debug!(block, "trying again: {error}");
+                    patience -= 1;
+                    self.wait_until(Some(Instant::now() + READ_PAUSE))?;
                 }
             }
         }

@@ -146,11 +146,12 @@ pub struct Records {
 const MAX_RECORDS_BYTES: u64 = 16 * 1024 * 1024;
 
 impl Records {
-    /// Opens them. `recorded` is called when a play waits to be told to the
-    /// server.
+    /// Opens them. `lost` is told why a line was lost; `recorded` is called when
+    /// a play waits to be told to the server.
     pub fn open(
         lines: PathBuf,
         unreported: PathBuf,
+        lost: impl Fn(&io::Error) + Send + 'static,
         recorded: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
         fs::create_dir_all(&unreported)?;
@@ -160,7 +161,7 @@ impl Records {
         let writer = thread.spawn(move || {
             for event in queue {
                 if let Err(error) = writer.write(&event) {
-                    tracing::warn!("an event record was lost: {error}");
+                    lost(&error);
                 }
                 if matches!(event, Event::Play(_)) {
                     recorded();
@@ -207,12 +208,25 @@ impl Writer {
         }
         let line = serde_json::to_string(&Line { at_ms: wall_clock_ms(), event })
             .map_err(io::Error::other)?;
-        self.file.write_all(format!("{line}\n").as_bytes())?;
+        self.write_line(&line)?;
         if let Event::Play(play) = event {
             let path = self.unreported.join(TrackId::new(play.id).to_string());
             replace_file(&path, &play_event(play).encode_to_vec(), false)?;
         }
         Ok(())
+    }
+}
+
+impl Writer {
+    /// Writes a line, or nothing.
+    fn write_line(&mut self, line: &str) -> io::Result<()> {
+        let before = self.file.metadata()?.len();
+        let written = self.file.write_all(format!("{line}\n").as_bytes());
+        if written.is_err() {
+            // A disk that is full may have taken a part.
+            self.file.set_len(before)?;
+        }
+        written
     }
 }
 
@@ -299,7 +313,7 @@ mod tests {
     fn a_play_is_recorded_and_waits_until_the_server_has_it() {
         let folder = tempfile::tempdir().unwrap();
         let (lines, queue) = (folder.path().join("events.jsonl"), folder.path().join("queue"));
-        let records = Records::open(lines.clone(), queue.clone(), || ()).unwrap();
+        let records = Records::open(lines.clone(), queue.clone(), |_| (), || ()).unwrap();
         let play = PlayRecord {
             id: [1; 16],
             track: TrackId::new([2; 16]),
@@ -326,7 +340,7 @@ mod tests {
         assert_eq!(line["bitrate_kbps"], 160);
         assert_eq!(line["bytes"]["peers"], 2);
 
-        let records = Records::open(lines, queue, || ()).unwrap();
+        let records = Records::open(lines, queue, |_| (), || ()).unwrap();
         let (plays, reported) = records.unreported().read();
         assert_eq!(plays, [play_event(&play)]);
         assert_eq!(plays[0].first_sound_us, 2250);

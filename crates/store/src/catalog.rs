@@ -63,7 +63,6 @@ impl Catalog {
     /// Adds a blob as the most recently used.
     pub(crate) fn insert(&mut self, blob: Arc<Blob>) {
         self.policy.insert(blob.id());
-        self.refused.remove(&blob.id());
         self.blobs.insert(blob.id(), Kept { blob, last_play: None });
         self.is_dirty = true;
     }

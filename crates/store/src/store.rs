@@ -150,6 +150,9 @@ impl Store {
     /// never verifies. If the disk does not take the blob, it begins in memory.
     pub fn begin(&self, blob: BlobId, size: BlobSize) -> Result<(), BeginError> {
         self.begin_with(blob, size, |inner| {
+            if let Some(version) = read(&inner.catalog).refused(blob) {
+                return Err(BeginError::UnknownVersion(version));
+            }
             inner.look_up_budget();
             let needed = size.bytes() + head::data_offset(size);
             if !inner.evict_for(needed, Some(blob)) {
@@ -161,9 +164,12 @@ impl Store {
 
     /// As [`begin`](Self::begin), but asks for no room: for what is played now
     /// though the budget cannot hold it. Its blocks are written to disk once
-    /// there is room.
+    /// there is room, unless a later version's blob is there.
     pub fn begin_in_memory(&self, blob: BlobId, size: BlobSize) -> Result<(), BeginError> {
-        self.begin_with(blob, size, |inner| Ok(Blob::without_file(&inner.common, blob, size)))
+        self.begin_with(blob, size, |inner| {
+            let is_refused = read(&inner.catalog).refused(blob).is_some();
+            Ok(Blob::without_file(&inner.common, blob, size, is_refused))
+        })
     }
 
     fn begin_with(
@@ -185,9 +191,6 @@ impl Store {
                     there.destroy()?;
                 }
             }
-        }
-        if let Some(version) = read(&inner.catalog).refused(blob) {
-            return Err(BeginError::UnknownVersion(version));
         }
         let begun = make(inner)?;
         write(&inner.catalog).insert(Arc::new(begun));
@@ -296,11 +299,17 @@ impl Store {
             blobs: blobs.len(),
             pinned_bytes: pinned.map(|(blob, _)| blob.charge().bytes()).sum(),
             memory_bytes: common.memory.used(),
-            trouble: common.health.trouble(),
+            trouble: self.trouble(),
             damaged_blocks: common.damaged.load(Ordering::Relaxed),
             unreadable_blocks: common.unreadable.load(Ordering::Relaxed),
             refused_blobs: catalog.refused_count(),
         }
+    }
+
+    /// What is wrong with the disk, if it did not take what was last to be
+    /// written: what happened, to which file, and what to do.
+    pub fn trouble(&self) -> Option<String> {
+        self.inner.common.health.trouble()
     }
 
     fn find(&self, blob: BlobId) -> Option<Arc<Blob>> {

@@ -12,6 +12,8 @@ mod support;
 
 #[cfg(target_os = "linux")]
 mod crowd;
+#[cfg(target_os = "linux")]
+mod disk;
 mod ingest;
 #[cfg(target_os = "linux")]
 mod introduction;

@@ -71,7 +71,9 @@ pub(super) async fn play(
             ExitCode::SUCCESS
         }
     };
-    engine.flush().await?;
+    if let Err(error) = engine.flush().await {
+        eprintln!("antiphon: what was heard may not be kept: {error}");
+    }
     Ok(outcome)
 }
 
@@ -86,8 +88,9 @@ async fn play_all(
         None => vec![best_match(engine, &args.what.join(" ")).await?],
     };
     let mut all_well = true;
+    let mut progress = Progress::new(json);
     for track in tracks {
-        match play_one(engine, json, args, track).await {
+        match play_one(engine, &mut progress, json, args, track).await {
             Ok(record) => all_well &= record.finished,
             Err(error) => {
                 all_well = false;
@@ -110,13 +113,13 @@ async fn play_all(
 
 async fn play_one(
     engine: &Engine,
+    progress: &mut Progress,
     json: bool,
     args: &PlayArgs,
     track: TrackId,
 ) -> Result<PlayRecord, Failure> {
     let options = PlayOptions { bitrate: args.bitrate, sink: args.sink.clone(), speed: args.speed };
     let mut playing = engine.play(track, options).await?;
-    let mut progress = Progress::new(json);
     let mut status = playing.status.clone();
     let record = loop {
         tokio::select! {

@@ -8,21 +8,32 @@ use antiphon_listener::Source;
 use super::plain;
 use crate::engine::PlayStatus;
 
-/// Shows a play on standard error: one line, rewritten, on a terminal; a line
+/// Shows plays on standard error: one line, rewritten, on a terminal; a line
 /// only when the music waits, elsewhere.
 pub(super) struct Progress {
     live: bool,
     quiet: bool,
     waited_for: Option<String>,
+    told_of_trouble: bool,
 }
 
 impl Progress {
     /// With `quiet`, on no terminal is nothing shown but what is waited for.
     pub(super) fn new(quiet: bool) -> Self {
-        Self { live: io::stderr().is_terminal() && !quiet, quiet, waited_for: None }
+        Self {
+            live: io::stderr().is_terminal() && !quiet,
+            quiet,
+            waited_for: None,
+            told_of_trouble: false,
+        }
     }
 
     pub(super) fn show(&mut self, status: &PlayStatus) {
+        if let Some(trouble) = status.trouble.as_ref().filter(|_| !self.told_of_trouble) {
+            self.clear();
+            eprintln!("antiphon: {trouble}");
+            self.told_of_trouble = true;
+        }
         if self.live {
             // The end of the line is cleared, and nothing wraps.
             eprint!("\r\x1b[2K{}", line(status));

@@ -73,7 +73,7 @@ impl Blob {
 
     /// Whether its file may be written to.
     pub(super) fn has_disk(&self) -> bool {
-        lock(&self.fill).home != Home::Unreadable
+        lock(&self.fill).home.takes_blocks()
     }
 
     fn put_on_disk(
@@ -108,7 +108,7 @@ impl Blob {
     fn bytes_of_new_file(&self) -> u64 {
         match lock(&self.fill).home {
             Home::ToBeMade => head::data_offset(self.size),
-            Home::Disk | Home::Unreadable => 0,
+            _ => 0,
         }
     }
 

@@ -21,6 +21,15 @@ pub(super) enum Home {
     ToBeMade,
     /// Its head cannot be read. What is in it is left for another day.
     Unreadable,
+    /// A later version of this crate made it.
+    OfLaterVersion,
+}
+
+impl Home {
+    /// Whether blocks may be written to it.
+    pub(super) fn takes_blocks(self) -> bool {
+        matches!(self, Self::Disk | Self::ToBeMade)
+    }
 }
 
 /// The largest head that is written when a file is made: that of a blob of 256 MB.

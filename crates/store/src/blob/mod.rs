@@ -105,14 +105,20 @@ impl Blob {
         Ok(blob)
     }
 
-    /// A blob that has no file; it gets one when the disk takes it.
-    pub(crate) fn without_file(common: &Arc<Common>, id: BlobId, size: BlobSize) -> Self {
+    /// A blob that has no file; it gets one when the disk takes it, unless one of
+    /// a later version is there.
+    pub(crate) fn without_file(
+        common: &Arc<Common>,
+        id: BlobId,
+        size: BlobSize,
+        is_refused: bool,
+    ) -> Self {
         let blob = Self::new(common, Layout::OneFile, id, size, BlockSet::empty(size));
         blob.charge.subtract(head::data_offset(size));
         write(&blob.state).tree = Some(BlobTree::new(id, size));
         {
             let mut fill = lock(&blob.fill);
-            fill.home = Home::ToBeMade;
+            fill.home = if is_refused { Home::OfLaterVersion } else { Home::ToBeMade };
             fill.notes.everything = true;
         }
         blob
@@ -241,7 +247,10 @@ impl Blob {
             }
         }
         self.charge.close();
-        if fill.home == Home::ToBeMade { Ok(()) } else { self.remove_files() }
+        match fill.home {
+            Home::Disk | Home::Unreadable => self.remove_files(),
+            Home::ToBeMade | Home::OfLaterVersion => Ok(()),
+        }
     }
 
     /// What is known of a block. Without a tree nothing is.

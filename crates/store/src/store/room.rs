@@ -76,7 +76,7 @@ impl Inner {
                 Err(error) => health.failed(&error),
             }
         }
-        Ok(Blob::without_file(&self.common, blob, size))
+        Ok(Blob::without_file(&self.common, blob, size, false))
     }
 
     /// Evicts until `needed` more bytes are within the budget; false, and

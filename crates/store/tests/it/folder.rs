@@ -222,6 +222,9 @@ fn a_blob_of_a_later_version_is_refused_and_kept() {
     assert_eq!((store.status().refused_blobs, store.blocks(sample.id())), (1, None));
     let error = store.begin(sample.id(), sample.size()).unwrap_err();
     assert!(matches!(error, BeginError::UnknownVersion(3)));
+    store.begin_in_memory(sample.id(), sample.size()).unwrap();
+    assert_eq!(sample.put(&store, 0), Put::InMemory);
+    store.flush().unwrap();
     store.clear().unwrap();
     assert_eq!(fs::read(&path).unwrap(), later);
     assert!(store.remove(sample.id()).unwrap());

@@ -107,6 +107,12 @@ impl Listener {
 #[derive(Debug)]
 pub(crate) struct Play(Value);
 
+impl From<Value> for Play {
+    fn from(record: Value) -> Self {
+        Self(record)
+    }
+}
+
 impl Play {
     pub(crate) fn bytes(&self, source: &str) -> u64 {
         self.0["bytes"][source].as_u64().unwrap()
