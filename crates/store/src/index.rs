@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use antiphon_types::BlobId;
 
-use crate::disk::{self, Disk, Durable, FileError};
+use crate::disk::{self, BESIDE, Disk, Durable, FileError};
 
 const MAGIC: [u8; 8] = *b"antindex";
 /// The only version there is.
@@ -85,6 +85,15 @@ pub(crate) fn save(disk: &dyn Disk, folder: &Path, index: &Index) -> Result<(), 
         .iter()
         .try_for_each(|path| disk::replace(disk, path, &bytes, Durable::Content))?;
     disk::sync_folder(disk, folder)
+}
+
+/// Removes what was being written when a process ended, as far as that can be.
+pub(crate) fn clear_away_unfinished(disk: &dyn Disk, folder: &Path) {
+    for name in disk::list(disk, folder).unwrap_or_default() {
+        if name.starts_with("index.") && name.ends_with(&format!(".{BESIDE}")) {
+            let _ = disk::remove(disk, &folder.join(name));
+        }
+    }
 }
 
 fn copies(folder: &Path) -> [PathBuf; 2] {

@@ -27,6 +27,11 @@ pub(crate) struct Found {
 
 /// Reads the header and bitmap of every blob, and clears away what crashes and
 /// damage left. A file whose name we would not give is left alone.
+///
+/// # Errors
+///
+/// The folder cannot be listed; or the process lacks what it takes to open a
+/// file: a blob that is left out for that would be begun anew, and lost.
 pub(crate) fn scan(common: &Arc<Common>) -> Result<Found, FileError> {
     let names: BTreeSet<String> = disk::list(&*common.disk, &common.folder)?.into_iter().collect();
     let mut candidates = Vec::new();
@@ -43,7 +48,7 @@ pub(crate) fn scan(common: &Arc<Common>) -> Result<Found, FileError> {
             _ => {}
         }
     }
-    Ok(look_at_all(common, &candidates))
+    look_at_all(common, &candidates)
 }
 
 /// The id that a file name begins with, if it is spelt as we would.
@@ -51,7 +56,7 @@ fn canonical_id(text: &str) -> Option<BlobId> {
     text.parse().ok().filter(|id: &BlobId| id.to_string() == text)
 }
 
-fn look_at_all(common: &Arc<Common>, candidates: &[(Layout, BlobId)]) -> Found {
+fn look_at_all(common: &Arc<Common>, candidates: &[(Layout, BlobId)]) -> Result<Found, FileError> {
     let share = candidates.len().div_ceil(READERS).max(LEAST_SHARE);
     if candidates.len() <= share {
         return look_at(common, candidates);
@@ -64,15 +69,15 @@ fn look_at_all(common: &Arc<Common>, candidates: &[(Layout, BlobId)]) -> Found {
             .collect();
         for reader in readers {
             // None panics; a blob that one would not tell of is found next time.
-            let part = reader.join().unwrap_or_default();
+            let part = reader.join().unwrap_or_else(|_| Ok(Found::default()))?;
             found.blobs.extend(part.blobs);
             found.refused.extend(part.refused);
         }
-    });
-    found
+        Ok(found)
+    })
 }
 
-fn look_at(common: &Arc<Common>, candidates: &[(Layout, BlobId)]) -> Found {
+fn look_at(common: &Arc<Common>, candidates: &[(Layout, BlobId)]) -> Result<Found, FileError> {
     let mut found = Found::default();
     for &(layout, id) in candidates {
         match read_claims(common, layout, id) {
@@ -84,21 +89,25 @@ fn look_at(common: &Arc<Common>, candidates: &[(Layout, BlobId)]) -> Found {
             }
             // Nothing in it can be found again; it will be fetched again.
             Err(Bad::Header(BadHeader::Damaged)) => clear_away_blob(common, layout, id),
+            Err(Bad::Unreadable(error)) if error.is_passing() => return Err(error),
             // The disk fails now, and may not tomorrow.
-            Err(Bad::Unreadable) => {}
+            Err(Bad::Unreadable(_)) => {}
         }
     }
-    found
+    Ok(found)
 }
 
 enum Bad {
     Header(BadHeader),
-    Unreadable,
+    Unreadable(FileError),
 }
 
 impl From<FileError> for Bad {
     fn from(error: FileError) -> Self {
-        if error.is_missing() { Self::Header(BadHeader::Damaged) } else { Self::Unreadable }
+        match error.is_missing() {
+            true => Self::Header(BadHeader::Damaged),
+            false => Self::Unreadable(error),
+        }
     }
 }
 

@@ -101,6 +101,7 @@ impl Store {
         })?;
         let common = Arc::new(Common::new(disk, blobs, &config));
         let found = scan(&common)?;
+        index::clear_away_unfinished(&*disk, folder);
         let lock = match lock {
             Lock::Taken(lock) => Some(lock),
             Lock::NotNeeded(error) => {
