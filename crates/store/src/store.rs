@@ -5,7 +5,7 @@ mod room;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use antiphon_types::{BlobId, BlobSize, BlockSet};
@@ -53,6 +53,8 @@ struct Inner {
     turns: Turns,
     /// Held while the index is written; its generation.
     index: Mutex<u64>,
+    /// Whether the names of its folders outlive a power cut.
+    own_names_synced: AtomicBool,
     _lock: Option<Box<dyn DiskLock>>,
 }
 
@@ -99,9 +101,9 @@ impl Store {
             }
             IndexError::File(error) => OpenError::Io(error),
         })?;
+        index::clear_away_unfinished(&*disk, folder);
         let common = Arc::new(Common::new(disk, blobs, &config));
         let found = scan(&common)?;
-        index::clear_away_unfinished(&*disk, folder);
         let lock = match lock {
             Lock::Taken(lock) => Some(lock),
             Lock::NotNeeded(error) => {
@@ -120,7 +122,9 @@ impl Store {
     pub fn in_memory(config: Config) -> Self {
         let common = Arc::new(Common::new(Arc::new(NoDisk), PathBuf::new(), &config));
         let nothing = Index::default();
-        Self::new(Path::new(""), common, Found::default(), &nothing, &config, None)
+        let store = Self::new(Path::new(""), common, Found::default(), &nothing, &config, None);
+        store.inner.own_names_synced.store(true, Ordering::Relaxed);
+        store
     }
 
     fn new(
@@ -138,6 +142,7 @@ impl Store {
             budget: AtomicU64::new(config.budget_bytes.unwrap_or(0)),
             turns: Turns::default(),
             index: Mutex::new(index.generation),
+            own_names_synced: AtomicBool::default(),
             _lock: lock,
             common,
         };

@@ -76,7 +76,8 @@ struct Fill {
     home: Home,
     /// What the head on disk lacks of what is known in memory.
     notes: Notes,
-    /// A power cut may take the file's name.
+    /// A power cut may take the file's name; and more, if the file was found: who
+    /// wrote it may have been killed before it synced.
     name_unsynced: bool,
 }
 
@@ -132,7 +133,9 @@ impl Blob {
         size: BlobSize,
         have: BlockSet,
     ) -> Self {
-        Self::new(common, layout, id, size, have)
+        let blob = Self::new(common, layout, id, size, have);
+        lock(&blob.fill).name_unsynced = true;
+        blob
     }
 
     fn new(
@@ -177,6 +180,11 @@ impl Blob {
 
     pub(crate) fn block_count_held(&self) -> u32 {
         read(&self.state).have.len()
+    }
+
+    /// Whether it was used since the store was opened.
+    pub(crate) fn is_used(&self) -> bool {
+        read(&self.state).tree.is_some()
     }
 
     pub(crate) fn is_complete(&self) -> bool {

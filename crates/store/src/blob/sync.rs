@@ -46,7 +46,14 @@ impl Blob {
             }
             fill.name_unsynced
         };
-        let synced = self.file().and_then(|file| {
+        let file = self.file();
+        if let Err(error) = &file
+            && error.is_passing()
+        {
+            self.note_unsynced(unsynced);
+            return file.map(|_| Synced::Nothing);
+        }
+        let synced = file.and_then(|file| {
             // Not under a lock: this may take seconds.
             file.sync().map_err(FileError::at("sync", &self.path()))
         });
@@ -121,10 +128,11 @@ impl Blob {
     /// Takes blocks that may not have reached the disk into memory, or drops
     /// them; false if it is all the same, because the blob is gone.
     fn rescue(self: &Arc<Self>, blocks: Option<&BlockSet>) -> bool {
+        // Of the head, too, nobody knows.
+        lock(&self.fill).notes.everything = true;
         for block in blocks.into_iter().flat_map(BlockSet::ranges).flat_map(|range| range.iter()) {
             let ticket = self.admit(block);
-            let mut fill = lock(&self.fill);
-            fill.notes.everything = true;
+            let fill = lock(&self.fill);
             let read = self.read_on_disk(block).filter(|_| !fill.gone);
             let mut state = write(&self.state);
             match (ticket, read) {

@@ -1,6 +1,8 @@
 //! What keeps blobs and what lets go of them: pins, removal, durability, scrubbing.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use antiphon_types::BlobId;
 
@@ -101,7 +103,7 @@ impl Store {
 
     fn verify_block(&self, blob: &Arc<Blob>, block: u32, report: &mut VerifyReport) {
         let common = &self.inner.common;
-        let unreadable = || common.unreadable.load(std::sync::atomic::Ordering::Relaxed);
+        let unreadable = || common.unreadable.load(Ordering::Relaxed);
         let before = unreadable();
         match blob.read(block) {
             Ok(Some(_)) => {}
@@ -128,6 +130,9 @@ impl Store {
     /// Makes all that is there outlive a power cut: blocks, order, times. Looks
     /// up the automatic budget, too.
     ///
+    /// A blob that was not used since the store was opened is left as it was
+    /// found: as its last user synced it.
+    ///
     /// After an error, what can be durable is; for the rest see
     /// [`sync`](Self::sync).
     pub fn flush(&self) -> Result<(), FileError> {
@@ -137,7 +142,7 @@ impl Store {
         let blobs = read(&inner.catalog).most_recent_first();
         let mut outcome = Ok(());
         let mut new_files = Vec::new();
-        for (blob, _) in blobs {
+        for (blob, _) in blobs.into_iter().filter(|(blob, _)| blob.is_used()) {
             match blob.sync(&RoomFor { blob: &blob, inner }) {
                 Ok(Synced::NewFile) => new_files.push(blob),
                 synced => outcome = outcome.and(synced.map(drop)),
@@ -155,19 +160,46 @@ impl Store {
 }
 
 impl Inner {
+    /// Syncs the folder of the blobs.
+    fn sync_blobs_folder(&self) -> Result<(), FileError> {
+        disk::sync_folder(&*self.common.disk, &self.common.folder)?;
+        self.sync_own_names()
+    }
+
+    /// Makes the names of the store's folders outlive a power cut, and what was
+    /// found in the outer one when it was opened: once.
+    fn sync_own_names(&self) -> Result<(), FileError> {
+        if self.own_names_synced.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let disk = &*self.common.disk;
+        disk::sync_folder(disk, &self.folder)?;
+        if let Some(above) = self.folder.parent() {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            match disk::sync_folder(disk, above) {
+                // Who may not look into it did not make ours.
+                Err(error) if error.is_refusal() => {}
+                synced => synced?,
+            }
+        }
+        self.own_names_synced.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Writes the index if it is behind.
     fn save_index(&self) -> Result<(), FileError> {
         let mut generation = lock(&self.index);
         let index = {
             let mut catalog = write(&self.catalog);
             if !catalog.is_dirty {
-                return Ok(());
+                return self.sync_own_names();
             }
             catalog.is_dirty = false;
             *generation += 1;
             catalog.index(*generation)
         };
-        let saved = index::save(&*self.common.disk, &self.folder, &index);
+        let saved = index::save(&*self.common.disk, &self.folder, &index)
+            .and_then(|()| self.sync_own_names());
         if saved.is_err() {
             write(&self.catalog).is_dirty = true;
         }

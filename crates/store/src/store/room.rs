@@ -8,7 +8,6 @@ use antiphon_types::{BlobId, BlobSize};
 use super::Inner;
 use crate::blob::{Blob, Room};
 use crate::budget::automatic_budget;
-use crate::disk;
 use crate::error::BeginError;
 use crate::head;
 use crate::sync::write;
@@ -116,10 +115,5 @@ impl Inner {
             let _ = victim.destroy();
         }
         true
-    }
-
-    /// Syncs the folder of the blobs.
-    pub(super) fn sync_blobs_folder(&self) -> Result<(), disk::FileError> {
-        disk::sync_folder(&*self.common.disk, &self.common.folder)
     }
 }
