@@ -1,5 +1,5 @@
 //! Ours and its peers behind the same roles of one program, for
-//! `cargo xtask bench --compare --only link`.
+//! `cargo xtask bench --compare`.
 //!
 //! Each role measures one thing once, on the core it is told, and prints one
 //! line of JSON. What is paired with what is decided by `cargo xtask bench`.
@@ -7,6 +7,7 @@
 mod handshake;
 mod link;
 mod machine;
+mod store;
 mod times;
 mod tls;
 
@@ -33,6 +34,8 @@ enum Role {
     Serve(link::ServeArgs),
     /// Fetch blocks from such a server
     Fetch(link::FetchArgs),
+    /// Fill blobs into a folder and read them
+    Store(store::Args),
 }
 
 fn main() -> Result<()> {
@@ -44,5 +47,6 @@ fn main() -> Result<()> {
         Role::Handshake(args) => handshake::run(&args),
         Role::Serve(args) => link::serve(&args),
         Role::Fetch(args) => link::fetch(&args),
+        Role::Store(args) => store::run(&args),
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::times::Times;
 use crate::{Result, machine};
 
-/// Arguments of `link-bench handshake`.
+/// Arguments of `bench-peers handshake`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Whose handshake
@@ -62,7 +62,7 @@ struct Measured {
     p99_us: f64,
 }
 
-/// Runs `link-bench handshake`.
+/// Runs `bench-peers handshake`.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let time = Duration::try_from_secs_f64(args.seconds)?;
     let measured = match args.backend {

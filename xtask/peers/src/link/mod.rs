@@ -23,7 +23,7 @@ use yamux::YamuxNoise;
 
 use crate::{Result, machine};
 
-/// Arguments of `link-bench serve`.
+/// Arguments of `bench-peers serve`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
     /// Over what
@@ -31,7 +31,7 @@ pub(crate) struct ServeArgs {
     stack: Kind,
 }
 
-/// Arguments of `link-bench fetch`.
+/// Arguments of `bench-peers fetch`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct FetchArgs {
     /// Over what
@@ -54,7 +54,7 @@ enum Kind {
     Quinn,
 }
 
-/// Runs `link-bench serve`: until standard input ends, as it does when
+/// Runs `bench-peers serve`: until standard input ends, as it does when
 /// whoever started it is gone.
 pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
     machine::raise_descriptor_limit()?;
@@ -74,7 +74,7 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
     }
 }
 
-/// Runs `link-bench fetch`.
+/// Runs `bench-peers fetch`.
 pub(crate) fn fetch(args: &FetchArgs) -> Result<()> {
     machine::raise_descriptor_limit()?;
     let (runtime, work, server) = (runtime()?, args.work.clone(), args.server);

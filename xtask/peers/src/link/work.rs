@@ -22,7 +22,7 @@ pub(crate) enum Work {
     Idle(Idle),
 }
 
-/// Arguments of `link-bench fetch bulk`.
+/// Arguments of `bench-peers fetch bulk`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Bulk {
     /// Streams at once; each brings its share of the bytes
@@ -39,7 +39,7 @@ pub(crate) struct Bulk {
     warm_up: f64,
 }
 
-/// Arguments of `link-bench fetch rpc`.
+/// Arguments of `bench-peers fetch rpc`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Rpc {
     /// Round trips that are timed
@@ -51,7 +51,7 @@ pub(crate) struct Rpc {
     per_connection: usize,
 }
 
-/// Arguments of `link-bench fetch idle`.
+/// Arguments of `bench-peers fetch idle`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Idle {
     /// How many connections
