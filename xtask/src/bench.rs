@@ -9,6 +9,7 @@ mod link;
 mod machine;
 mod program;
 mod row;
+mod store;
 mod table;
 
 use std::fs;
@@ -32,6 +33,8 @@ pub struct Args {
     /// Write the rows to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    store: store::Options,
 }
 
 /// Rows that are measured by the same means.
@@ -43,13 +46,17 @@ struct Group {
     measure: fn(&Plan<'_>) -> Result<Outcome>,
 }
 
-const GROUPS: &[Group] = &[Group { name: "link", rows: link::rows, measure: link::measure }];
+const GROUPS: &[Group] = &[
+    Group { name: "link", rows: link::rows, measure: link::measure },
+    Group { name: "store", rows: store::rows, measure: store::measure },
+];
 
 /// What is to be measured, and how often.
 struct Plan<'a> {
     compare: bool,
     pairs: u32,
     rows: Vec<&'a str>,
+    store: &'a store::Options,
 }
 
 impl Plan<'_> {
@@ -82,7 +89,7 @@ pub fn run(args: &Args) -> Result<()> {
             continue;
         }
         named = true;
-        let plan = Plan { compare: args.compare, pairs: args.pairs, rows };
+        let plan = Plan { compare: args.compare, pairs: args.pairs, rows, store: &args.store };
         let measured = (group.measure)(&plan)?;
         outcome.rows.extend(measured.rows);
         outcome.failures.extend(measured.failures);

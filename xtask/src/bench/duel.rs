@@ -1,7 +1,7 @@
 //! Ours and a peer in turn, and the rows that come of it.
 
 use super::program::{Figures, Role};
-use super::row::{Beside, Better, Measured, Row, Sides, median};
+use super::row::{Aim, Beside, Better, Measured, Row, Sides, median};
 
 /// Two sides that are measured in turn.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Spec {
         };
         Some(Measured {
             row,
-            target: Some(self.target),
+            aim: Some(Aim::Ratio(self.target)),
             spread: ratios.first().copied().zip(ratios.last().copied()),
             beside: self.beside.iter().filter_map(|figure| figure.beside(runs)).collect(),
         })

@@ -1,4 +1,4 @@
-//! The cores that a benchmark may have.
+//! The machine on which a benchmark runs.
 
 /// Which core each process is pinned to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,4 +40,10 @@ fn allowed() -> Option<Vec<usize>> {
 #[cfg(not(target_os = "linux"))]
 fn allowed() -> Option<Vec<usize>> {
     None
+}
+
+/// Has the system forget what it keeps of files in memory; false where it
+/// cannot, or this user may not.
+pub(super) fn drop_caches() -> bool {
+    cfg!(target_os = "linux") && std::fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
 }

@@ -1,8 +1,9 @@
 //! The program that plays every role: `xtask/peers`, a workspace of its own.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde::Deserialize;
@@ -30,7 +31,7 @@ pub(super) struct Program {
     cores: Cores,
 }
 
-/// What one role does: see `link-bench --help`.
+/// What one role does: see `bench-peers --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     /// A process that shakes hands with itself.
@@ -86,6 +87,16 @@ impl Figures {
         Some(self.cpu_of_both()? * 1e9 / self.bytes?)
     }
 
+    /// CPU seconds of the process for each 10^9 bytes.
+    pub(super) fn own_cpu_seconds_per_gigabyte(&self) -> Option<f64> {
+        Some(self.cpu_seconds? * 1e9 / self.bytes?)
+    }
+
+    /// How long it took.
+    pub(super) fn seconds(&self) -> Option<f64> {
+        self.seconds
+    }
+
     /// CPU time of both processes for one round trip, in microseconds.
     pub(super) fn cpu_us_per_round_trip(&self) -> Option<f64> {
         Some(self.cpu_of_both()? * 1e6 / self.round_trips?)
@@ -104,6 +115,16 @@ impl Figures {
     /// Memory of the server for each idle connection, in KiB.
     pub(super) fn resident_kib_each(&self) -> Option<f64> {
         Some(self.resident_bytes_each? / 1024.0)
+    }
+
+    /// Memory for each block of a store.
+    pub(super) fn resident_bytes_each(&self) -> Option<f64> {
+        self.resident_bytes_each
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_seconds(seconds: f64) -> Self {
+        Self { seconds: Some(seconds), ..Self::default() }
     }
 
     fn cpu_of_both(&self) -> Option<f64> {
@@ -132,7 +153,7 @@ impl Program {
         })?;
         let built = built.into_iter().next().ok_or_else(|| Failure::new("cargo built nothing"))?;
         // The next build would put another program in its place.
-        let path = target.join(format!("link-bench-{primitives:?}").to_lowercase());
+        let path = target.join(format!("bench-peers-{primitives:?}").to_lowercase());
         fs::copy(&built, &path).context(|| format!("write {}", path.display()))?;
         Ok(Self { path, cores })
     }
@@ -156,6 +177,18 @@ impl Program {
                 self.finish(&mut fetch)?
             }
         };
+        serde_json::from_str(&printed).context(|| format!("understand `{printed}`"))
+    }
+
+    /// Does something to the blobs of a folder, and gives what each side took.
+    ///
+    /// # Errors
+    ///
+    /// The program failed; it has said why.
+    pub(super) fn store(&self, folder: &Path, work: &[&str]) -> Result<BTreeMap<String, Figures>> {
+        let mut command = self.command(self.cores.client);
+        command.arg("store").arg("--dir").arg(folder).args(work);
+        let printed = self.finish(&mut command)?;
         serde_json::from_str(&printed).context(|| format!("understand `{printed}`"))
     }
 

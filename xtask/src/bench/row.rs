@@ -21,11 +21,19 @@ pub(super) struct Row {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Measured {
     pub(super) row: Row,
-    /// The ratio that is wanted at least.
-    pub(super) target: Option<f64>,
+    pub(super) aim: Option<Aim>,
     /// The smallest and the largest ratio of a pair.
     pub(super) spread: Option<(f64, f64)>,
     pub(super) beside: Vec<Beside>,
+}
+
+/// What is wanted of a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Aim {
+    /// The ratio, at least.
+    Ratio(f64),
+    /// The figure of ours, at most.
+    AtMost(f64),
 }
 
 /// Another figure of the same runs.

@@ -1,6 +1,6 @@
 //! The table that is printed.
 
-use super::row::{Beside, Measured};
+use super::row::{Aim, Beside, Measured};
 
 /// Prints all rows, each with what was measured beside it.
 pub(super) fn print(rows: &[Measured]) {
@@ -17,16 +17,15 @@ pub(super) fn print(rows: &[Measured]) {
 fn heading() -> String {
     format!(
         "{:<34} {:>10} {:>10}  {:<13} {:>5}  {:>8}       pairs, from..to",
-        "row", "ours", "theirs", "unit", "ratio", "at least"
+        "row", "ours", "theirs", "unit", "ratio", "aim"
     )
 }
 
 fn line(measured: &Measured) -> String {
     let row = &measured.row;
-    let verdict = match (row.ratio, measured.target) {
-        (Some(ratio), Some(target)) => {
-            format!("{target:>8.2}  {:<4}", if ratio >= target { "ok" } else { "MISS" })
-        }
+    let verdict = match (measured.aim, row.ratio) {
+        (Some(Aim::Ratio(least)), Some(ratio)) => verdict(&format!("{least:.2}"), ratio >= least),
+        (Some(Aim::AtMost(most)), _) => verdict(&format!("<= {}", figure(most)), row.ours <= most),
         _ => " ".repeat(14),
     };
     let spread = measured
@@ -35,6 +34,10 @@ fn line(measured: &Measured) -> String {
         .unwrap_or_default();
     let figures = figures(row.ours, row.theirs, row.unit, row.ratio);
     format!("{:<34} {figures}  {verdict} {spread}", row.name).trim_end().to_owned()
+}
+
+fn verdict(aim: &str, is_met: bool) -> String {
+    format!("{aim:>8}  {:<4}", if is_met { "ok" } else { "MISS" })
 }
 
 fn beside_line(beside: &Beside) -> String {
@@ -68,7 +71,8 @@ mod tests {
         let theirs = ratio.map(|_| 1234.5);
         let peer = ratio.map(|_| "peer");
         let row = Row { name: "a_row", ours: 98.76, theirs, peer, unit: "MB/s", ratio, runs: 7 };
-        Measured { row, target: Some(1.5), spread: ratio.map(|_| (0.9, 1.6)), beside: Vec::new() }
+        let aim = Some(Aim::Ratio(1.5));
+        Measured { row, aim, spread: ratio.map(|_| (0.9, 1.6)), beside: Vec::new() }
     }
 
     fn words(line: &str) -> Vec<&str> {
@@ -81,6 +85,14 @@ mod tests {
         let expected = ["a_row", "98.76", "1234", "MB/s", "1.50", "1.50", "ok", "7,", "0.90..1.60"];
         assert_eq!(words(&line), expected);
         assert!(super::line(&measured(Some(1.49))).contains("MISS"));
+    }
+
+    #[test]
+    fn a_figure_of_ours_may_have_a_bound() {
+        let bounded = |most| Measured { aim: Some(Aim::AtMost(most)), ..measured(None) };
+        let expected = ["a_row", "98.76", "MB/s", "<=", "100.0", "ok"];
+        assert_eq!(words(&line(&bounded(100.0))), expected);
+        assert!(line(&bounded(98.0)).contains("MISS"));
     }
 
     #[test]
