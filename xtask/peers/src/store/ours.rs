@@ -20,8 +20,8 @@ pub(super) fn open(folder: &Path) -> Result<Store> {
 }
 
 /// The only call that makes blocks of a blob durable.
-pub(super) fn sync(store: &Store, _source: &Source) -> Result<()> {
-    Ok(store.flush()?)
+pub(super) fn sync(store: &Store, source: &Source) -> Result<()> {
+    Ok(store.sync(source.id)?)
 }
 
 /// Ours: every block is verified on its way in and on its way out.
