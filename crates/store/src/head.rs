@@ -17,7 +17,7 @@ pub(crate) enum Layout {
     OneFile = 2,
 }
 
-/// Where the blocks begin in a file of their own with the head: at a page.
+/// What a disk gives room in.
 const PAGE_BYTES: u64 = 4096;
 /// Length of the header in bytes, in all versions.
 pub(crate) const HEADER_BYTES: usize = 64;
@@ -97,9 +97,15 @@ pub(crate) fn head_bytes(size: BlobSize) -> u64 {
     pair_offset(size, size.block_count())
 }
 
-/// Where the blocks begin in a file that has both.
-pub(crate) fn data_offset(size: BlobSize) -> u64 {
+/// Bytes that the head takes on a disk.
+pub(crate) fn disk_bytes(size: BlobSize) -> u64 {
     head_bytes(size).next_multiple_of(PAGE_BYTES)
+}
+
+/// Where the blocks begin in a file that has both: where a block would, so that
+/// each is one piece of what the system has in memory. The gap is a hole.
+pub(crate) fn data_offset(size: BlobSize) -> u64 {
+    head_bytes(size).next_multiple_of(u64::from(BLOCK_BYTES))
 }
 
 /// The blocks of a bitmap; what is missing of it reads as zero.
@@ -156,11 +162,11 @@ mod tests {
         let size = BlobSize::new(20 * u64::from(BLOCK_BYTES)).unwrap();
         assert_eq!((bitmap_bytes(size), bit_offset(9)), (3, 65));
         assert_eq!((pair_offset(size, 1), head_bytes(size)), (128, 128 + 19 * 64));
-        assert_eq!(data_offset(size), 4096);
+        assert_eq!((disk_bytes(size), data_offset(size)), (4096, 16_384));
         let one = BlobSize::new(1).unwrap();
         assert_eq!((head_bytes(one), empty(Layout::OneFile, BLOB, one).len()), (128, 65));
         let large = BlobSize::new(65 * u64::from(BLOCK_BYTES)).unwrap();
-        assert_eq!((head_bytes(large), data_offset(large)), (128 + 64 * 64, 8192));
+        assert_eq!((head_bytes(large), disk_bytes(large)), (128 + 64 * 64, 8192));
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Store {
                 return Err(BeginError::UnknownVersion(version));
             }
             inner.look_up_budget();
-            let needed = size.bytes() + head::data_offset(size);
+            let needed = size.bytes() + head::disk_bytes(size);
             if !inner.evict_for(needed, Some(blob)) {
                 return Err(BeginError::NoRoom { needed, budget: inner.budget() });
             }

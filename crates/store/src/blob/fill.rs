@@ -107,7 +107,7 @@ impl Blob {
     /// What the file takes besides blocks, if it is still to be made.
     fn bytes_of_new_file(&self) -> u64 {
         match lock(&self.fill).home {
-            Home::ToBeMade => head::data_offset(self.size),
+            Home::ToBeMade => head::disk_bytes(self.size),
             _ => 0,
         }
     }
@@ -143,8 +143,7 @@ impl Blob {
     ) -> Result<(), FileError> {
         let Some(index) = self.size.block(block) else { return Ok(()) };
         let file = self.file_or_new(fill)?;
-        file.write_at(data, self.place(index.offset()))
-            .map_err(FileError::at("write to", &self.path()))?;
+        file.write_at(data, self.place(index.offset())).map_err(self.failed("write to"))?;
         fill.notes.block_came(block, new_middles);
         let was_in_memory = self.came_to_disk(block);
         if fill.notes.are_due()

@@ -1,5 +1,6 @@
 //! Where a blob is on the disk: opening, making and removing its file.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -66,6 +67,12 @@ impl Blob {
             Layout::OneFile => self.common.path(self.id),
             Layout::TwoFiles => self.common.head_path(self.id),
         }
+    }
+
+    /// What an error with the file is told as. Its path is put together only then:
+    /// that takes about as long as reading a block.
+    pub(super) fn failed(&self, action: &'static str) -> impl FnOnce(io::Error) -> FileError + '_ {
+        move |source| FileError { action, path: self.path(), source }
     }
 
     /// Where the blob's byte at `offset` is in the file.

@@ -115,7 +115,7 @@ impl Blob {
         is_refused: bool,
     ) -> Self {
         let blob = Self::new(common, Layout::OneFile, id, size, BlockSet::empty(size));
-        blob.charge.subtract(head::data_offset(size));
+        blob.charge.subtract(head::disk_bytes(size));
         write(&blob.state).tree = Some(BlobTree::new(id, size));
         {
             let mut fill = lock(&blob.fill);
@@ -145,7 +145,7 @@ impl Blob {
         size: BlobSize,
         have: BlockSet,
     ) -> Self {
-        let charge = Charge::open(&common.ledger, head::data_offset(size) + bytes_of(size, &have));
+        let charge = Charge::open(&common.ledger, head::disk_bytes(size) + bytes_of(size, &have));
         let memory = BTreeMap::new();
         let state = State { have, memory, unsynced: None, tree: None, file: None };
         let notes = Notes::default();
@@ -281,9 +281,8 @@ impl Blob {
         let Some(index) = self.size.block(block) else { return Ok(None) };
         let len = self.size.block_bytes(index) as usize;
         let mut buffer = Vec::with_capacity(len);
-        let filled = file
-            .read_at(&mut buffer, len, self.place(index.offset()))
-            .map_err(FileError::at("read", &self.path()));
+        let filled =
+            file.read_at(&mut buffer, len, self.place(index.offset())).map_err(self.failed("read"));
         match filled {
             Err(error) if error.is_missing() => Ok(None),
             filled => filled.map(|()| Some(Bytes::from(buffer))),

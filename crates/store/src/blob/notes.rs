@@ -93,10 +93,8 @@ impl Blob {
     }
 
     fn write_parts(&self, notes: &Notes, file: &dyn DiskFile) -> Result<(), FileError> {
-        let path = self.path();
-        let write = |bytes: &[u8], offset| {
-            file.write_at(bytes, offset).map_err(FileError::at("write to", &path))
-        };
+        let write =
+            |bytes: &[u8], offset| file.write_at(bytes, offset).map_err(self.failed("write to"));
         for run in notes.runs() {
             let pairs = self.pairs(run.clone());
             write(&pairs, head::pair_offset(self.size, run.start))?;
@@ -128,7 +126,7 @@ impl Blob {
             let is_there = |block| state.is_on_disk(block);
             head::whole(self.layout, self.id, self.size, is_there, state.tree.as_ref())
         };
-        file.write_at(&head, 0).map_err(FileError::at("write to", &self.path()))
+        file.write_at(&head, 0).map_err(self.failed("write to"))
     }
 
     /// Writes what its head lacks, as far as that can be; nothing is synced.

@@ -55,7 +55,7 @@ impl Blob {
         }
         let synced = file.and_then(|file| {
             // Not under a lock: this may take seconds.
-            file.sync().map_err(FileError::at("sync", &self.path()))
+            file.sync().map_err(self.failed("sync"))
         });
         if let Err(error) = synced {
             self.common.health.failed(&error);
@@ -104,7 +104,7 @@ impl Blob {
     fn write_back_block(self: &Arc<Self>, block: u32, room: &impl Room) -> Result<bool, FileError> {
         let bytes = {
             let new_file = lock(&self.fill).home == Home::ToBeMade;
-            self.block_bytes(block) + if new_file { head::data_offset(self.size) } else { 0 }
+            self.block_bytes(block) + if new_file { head::disk_bytes(self.size) } else { 0 }
         };
         if !room.charge(bytes) {
             return Ok(false);

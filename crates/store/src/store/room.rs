@@ -62,7 +62,7 @@ impl Inner {
         if health.may_try() {
             let mut created = Blob::create(&self.common, blob, size);
             if matches!(&created, Err(error) if error.is_full())
-                && self.free_disk(size.bytes() + head::data_offset(size), blob)
+                && self.free_disk(size.bytes() + head::disk_bytes(size), blob)
             {
                 created = Blob::create(&self.common, blob, size);
             }

@@ -89,7 +89,7 @@ fn alter(sample: &Sample, folder: &Path, offsets: &[usize]) {
     let path = sample.path(folder);
     let mut file = fs::read(&path).unwrap();
     for offset in offsets {
-        file[sample.head_bytes() as usize + offset] ^= 1;
+        file[sample.data_offset() + offset] ^= 1;
     }
     overwrite(&path, &file);
 }
@@ -120,7 +120,7 @@ fn every_bit_of_a_small_head_may_flip() {
     sample.put_all(&open(folder.path()));
     let path = sample.path(folder.path());
     let good = fs::read(&path).unwrap();
-    assert_eq!(good.len() as u64, sample.head_bytes() + 40_000);
+    assert_eq!(good.len(), sample.data_offset() + 40_000);
     for bit in 0..(128 + 2 * 64) * 8 {
         let mut bad = good.clone();
         bad[bit / 8] ^= 1 << (bit % 8);

@@ -39,11 +39,19 @@ impl Sample {
         folder.join(format!("blobs/{}.blob", self.id()))
     }
 
-    /// What its file takes besides blocks, as documented.
+    /// What its file takes on disk besides blocks.
     pub(crate) fn head_bytes(&self) -> u64 {
-        let blocks = u64::from(self.blocks());
-        let pairs = (64 + blocks.div_ceil(8)).next_multiple_of(64);
-        (pairs + 64 * (blocks - 1)).next_multiple_of(4096)
+        (self.pairs_end() as u64).next_multiple_of(4096)
+    }
+
+    /// Where its blocks begin in its file, as documented.
+    pub(crate) fn data_offset(&self) -> usize {
+        self.pairs_end().next_multiple_of(16_384)
+    }
+
+    fn pairs_end(&self) -> usize {
+        let blocks = self.blocks() as usize;
+        (64 + blocks.div_ceil(8)).next_multiple_of(64) + 64 * (blocks - 1)
     }
 
     pub(crate) fn block(&self, block: u32) -> &[u8] {
