@@ -7,16 +7,17 @@ use std::time::SystemTime;
 use antiphon_types::BlobId;
 
 use crate::blob::Blob;
+use crate::head;
 use crate::index::{Index, Record};
-use crate::policy::LruPolicy;
+use crate::policy::{Policy, PolicyKind, Standing};
 use crate::turns::{Turn, Turns};
 
 /// The state of a store that is not a blob's own. Guarded by one lock that is
 /// never held during I/O.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Catalog {
     blobs: HashMap<BlobId, Kept>,
-    policy: LruPolicy,
+    policy: Box<dyn Policy>,
     /// Pins outlive what they pin: a blob that is fetched again is pinned.
     pins: BTreeSet<BlobId>,
     holds: HashMap<BlobId, u32>,
@@ -39,19 +40,29 @@ impl Catalog {
         found: Vec<Arc<Blob>>,
         refused: BTreeMap<BlobId, u32>,
         index: &Index,
+        policy: PolicyKind,
     ) -> Self {
-        let mut catalog = Self { refused, ..Self::default() };
+        let mut catalog = Self {
+            blobs: HashMap::new(),
+            policy: policy.policy(),
+            pins: BTreeSet::new(),
+            holds: HashMap::new(),
+            refused,
+            is_dirty: false,
+        };
         let mut found: BTreeMap<_, _> = found.into_iter().map(|blob| (blob.id(), blob)).collect();
         for record in &index.records {
             if record.pinned {
                 catalog.pins.insert(record.blob);
             }
             if let Some(blob) = found.remove(&record.blob) {
-                catalog.insert(blob);
-                catalog.set_last_play(record.blob, record.last_play);
+                catalog.policy.restore(record.blob, bytes_of(&blob), record.standing);
+                catalog.blobs.insert(record.blob, Kept { blob, last_play: record.last_play });
             }
         }
         found.into_values().for_each(|blob| catalog.insert(blob));
+        let gone = index.records.iter().filter(|record| record.gone);
+        gone.for_each(|record| catalog.policy.remember(record.blob));
         catalog.is_dirty = false;
         catalog
     }
@@ -60,9 +71,12 @@ impl Catalog {
         self.blobs.get(&blob).map(|kept| &kept.blob)
     }
 
-    /// Adds a blob as the most recently used.
+    /// Adds a blob that was not played so far.
     pub(crate) fn insert(&mut self, blob: Arc<Blob>) {
-        self.policy.insert(blob.id());
+        self.policy.insert(blob.id(), bytes_of(&blob));
+        if self.is_pinned(blob.id()) {
+            self.policy.settle(blob.id());
+        }
         self.blobs.insert(blob.id(), Kept { blob, last_play: None });
         self.is_dirty = true;
     }
@@ -89,6 +103,7 @@ impl Catalog {
     pub(crate) fn pin(&mut self, blob: BlobId) -> bool {
         let is_new = self.pins.insert(blob);
         self.is_dirty |= is_new;
+        self.policy.settle(blob);
         is_new
     }
 
@@ -132,8 +147,8 @@ impl Catalog {
         self.refused.remove(&blob).is_some()
     }
 
-    /// Takes out blobs until `surplus` bytes are freed, the least recently used
-    /// first, with the turns to remove their files; none at all if that much
+    /// Takes out blobs until `surplus` bytes are freed, in the order of the
+    /// policy, with the turns to remove their files; none at all if that much
     /// cannot be freed. What is just being made or removed is passed over.
     pub(crate) fn evict<'a>(
         &mut self,
@@ -141,31 +156,46 @@ impl Catalog {
         spare: Option<BlobId>,
         turns: &'a Turns,
     ) -> Option<Vec<(Arc<Blob>, Turn<'a>)>> {
-        let may_go =
-            |blob: &BlobId| !self.is_pinned(*blob) && !self.is_held(*blob) && Some(*blob) != spare;
+        let Self { blobs, policy, pins, holds, .. } = self;
+        let mut taken = turns.taken();
+        let may_go = |blob: &BlobId| {
+            !pins.contains(blob)
+                && !holds.contains_key(blob)
+                && Some(*blob) != spare
+                && !taken.contains(blob)
+        };
+        let mut free = 0;
+        let mut rest = blobs.iter().filter(|(blob, _)| may_go(blob));
+        while free < surplus {
+            free += rest.next()?.1.blob.charge().bytes();
+        }
         let mut freed = 0;
         let mut victims = Vec::new();
-        for victim in self.policy.least_recent_first().filter(may_go) {
-            if freed >= surplus {
-                break;
-            }
-            let Some(turn) = turns.try_take(victim) else { continue };
-            freed += self.get(victim).map_or(0, |blob| blob.charge().bytes());
-            victims.push((victim, turn));
+        while freed < surplus
+            && let Some(victim) = policy.evict(&may_go)
+        {
+            let Some(kept) = blobs.remove(&victim) else { continue };
+            freed += kept.blob.charge().bytes();
+            victims.push(kept.blob);
         }
-        if freed < surplus {
-            return None;
-        }
-        let take_out = |(victim, turn)| Some((self.remove(victim)?, turn));
-        Some(victims.into_iter().filter_map(take_out).collect())
+        let with_turn = |blob: Arc<Blob>| (Arc::clone(&blob), turns.issue(&mut taken, blob.id()));
+        Some(victims.into_iter().map(with_turn).collect())
     }
 
-    /// All blobs with the time of their last play, the most recently used first.
+    /// Leaves no trace of blobs that went.
+    pub(crate) fn forget_gone(&mut self) {
+        self.policy.forget();
+        self.is_dirty = true;
+    }
+
+    /// All blobs with the time of their last play, roughly those that go last
+    /// first: under LRU, the most recently used.
     pub(crate) fn most_recent_first(&self) -> Vec<(Arc<Blob>, Option<SystemTime>)> {
         let mut all: Vec<_> = self
             .policy
-            .least_recent_first()
-            .filter_map(|blob| self.blobs.get(&blob))
+            .standings()
+            .into_iter()
+            .filter_map(|(blob, _)| self.blobs.get(&blob))
             .map(|kept| (Arc::clone(&kept.blob), kept.last_play))
             .collect();
         all.reverse();
@@ -174,14 +204,24 @@ impl Catalog {
 
     /// What the index is to hold.
     pub(crate) fn index(&self, generation: u64) -> Index {
-        let record = |blob, last_play| Record { blob, last_play, pinned: self.is_pinned(blob) };
+        let record = |blob, standing| Record {
+            blob,
+            last_play: self.blobs.get(&blob).and_then(|kept| kept.last_play),
+            pinned: self.is_pinned(blob),
+            standing,
+            gone: false,
+        };
         let absent = self.pins.iter().filter(|blob| !self.blobs.contains_key(blob));
-        let mut records: Vec<_> = absent.map(|blob| record(*blob, None)).collect();
-        records.extend(
-            self.policy
-                .least_recent_first()
-                .map(|blob| record(blob, self.blobs.get(&blob).and_then(|kept| kept.last_play))),
-        );
+        let mut records: Vec<_> = absent.map(|blob| record(*blob, Standing::default())).collect();
+        let gone = self.policy.remembered().into_iter();
+        records.extend(gone.map(|blob| Record { gone: true, ..record(blob, Standing::default()) }));
+        let standings = self.policy.standings().into_iter();
+        records.extend(standings.map(|(blob, standing)| record(blob, standing)));
         Index { generation, records }
     }
+}
+
+/// What a blob takes up once it is whole.
+fn bytes_of(blob: &Blob) -> u64 {
+    blob.size().bytes() + head::disk_bytes(blob.size())
 }

@@ -4,6 +4,8 @@ use std::time::SystemTime;
 
 use antiphon_types::{BlobId, BlobSize};
 
+use crate::policy::PolicyKind;
+
 /// How much a [`Store`](crate::Store) may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
@@ -19,11 +21,19 @@ pub struct Config {
     /// be written or fails. Default: 64 MiB, which is 27 minutes at 320 kbit/s.
     /// With 0 such blocks are not kept.
     pub memory_bytes: u64,
+    /// Which blobs go when room is needed. A folder may be opened with another
+    /// than it was made with. Default: that of [`PolicyKind`].
+    pub policy: PolicyKind,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { budget_bytes: None, open_blobs: files_to_have_open(), memory_bytes: 64 << 20 }
+        Self {
+            budget_bytes: None,
+            open_blobs: files_to_have_open(),
+            memory_bytes: 64 << 20,
+            policy: PolicyKind::default(),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use antiphon_types::BlobId;
 
 use crate::disk::{self, BESIDE, Disk, Durable, FileError};
+use crate::policy::Standing;
 
 const MAGIC: [u8; 8] = *b"antindex";
 /// The only version there is.
@@ -17,6 +18,7 @@ const HEADER_BYTES: usize = 24;
 const RECORD_BYTES: usize = 48;
 const CHECKSUM_BYTES: usize = 32;
 const PINNED: u64 = 1;
+const GONE: u64 = 2;
 /// More than a million blobs. A larger file is not one we wrote.
 const LARGEST_FILE_BYTES: u64 = 1 << 26;
 
@@ -26,9 +28,12 @@ pub(crate) struct Record {
     pub(crate) blob: BlobId,
     pub(crate) last_play: Option<SystemTime>,
     pub(crate) pinned: bool,
+    pub(crate) standing: Standing,
+    /// It is not there, but the policy remembers it.
+    pub(crate) gone: bool,
 }
 
-/// The index; records stand in order of use, the least recent first.
+/// The index; records stand in the order of the policy, those to go first first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Index {
     /// Grows with each writing: of two copies the greater is the newer.
@@ -112,7 +117,10 @@ fn encode(index: &Index) -> Vec<u8> {
             record.last_play.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
         bytes.extend_from_slice(record.blob.as_bytes());
         bytes.extend_from_slice(&seconds.map_or(0, |since| since.as_secs()).to_le_bytes());
-        bytes.extend_from_slice(&(if record.pinned { PINNED } else { 0 }).to_le_bytes());
+        let pinned = if record.pinned { PINNED } else { 0 };
+        let gone = if record.gone { GONE } else { 0 };
+        let flags = record.standing.to_bits() | pinned | gone;
+        bytes.extend_from_slice(&flags.to_le_bytes());
     }
     let checksum = blake3::hash(&bytes);
     bytes.extend_from_slice(checksum.as_bytes());
@@ -145,13 +153,15 @@ fn parse(bytes: &[u8]) -> Parsed {
 }
 
 fn parse_record(bytes: &[u8; RECORD_BYTES]) -> Record {
-    let seconds = u64_at(bytes, 32);
+    let (seconds, flags) = (u64_at(bytes, 32), u64_at(bytes, 40));
     Record {
         blob: BlobId::new(std::array::from_fn(|i| bytes[i])),
         last_play: (seconds > 0)
             .then(|| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)))
             .flatten(),
-        pinned: u64_at(bytes, 40) & PINNED != 0,
+        pinned: flags & PINNED != 0,
+        standing: Standing::from_bits(flags),
+        gone: flags & GONE != 0,
     }
 }
 
@@ -163,12 +173,25 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
     use crate::disk::SystemDisk;
+    use crate::policy::Segment;
 
     fn index(generation: u64) -> Index {
         let last_play = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(1_800_000_000));
         let records = vec![
-            Record { blob: BlobId::new([1; 32]), last_play: None, pinned: true },
-            Record { blob: BlobId::new([2; 32]), last_play, pinned: false },
+            Record {
+                blob: BlobId::new([1; 32]),
+                last_play: None,
+                pinned: true,
+                standing: Standing::default(),
+                gone: true,
+            },
+            Record {
+                blob: BlobId::new([2; 32]),
+                last_play,
+                pinned: false,
+                standing: Standing { segment: Segment::Protected, plays: 7 },
+                gone: false,
+            },
         ];
         Index { generation, records }
     }

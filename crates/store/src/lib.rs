@@ -84,7 +84,9 @@ pub use error::{
 pub use figures::{Cleared, Config, Entry, Status, VerifyReport};
 pub use hashing::hash;
 pub use origin::{Origin, OriginBlob};
-pub use policy::LruPolicy;
+pub use policy::{
+    LruPolicy, Policy, PolicyKind, S3FifoPolicy, Segment, Standing, TinyLfuPolicy, UnknownPolicy,
+};
 pub use proof::ProofCursor;
 pub use store::{Hold, Store};
 pub use tree::{BlobTree, VerifyError};

@@ -137,7 +137,7 @@ impl Store {
     ) -> Self {
         let inner = Inner {
             folder: folder.to_owned(),
-            catalog: RwLock::new(Catalog::new(found.blobs, found.refused, index)),
+            catalog: RwLock::new(Catalog::new(found.blobs, found.refused, index, config.policy)),
             automatic: config.budget_bytes.is_none(),
             budget: AtomicU64::new(config.budget_bytes.unwrap_or(0)),
             turns: Turns::default(),
@@ -268,7 +268,7 @@ impl Store {
         }
     }
 
-    /// A blob is played now: it will be the last to go.
+    /// A blob is played now: it will go later than without.
     pub fn touch(&self, blob: BlobId) {
         write(&self.inner.catalog).touch(blob, SystemTime::now());
     }
@@ -279,7 +279,8 @@ impl Store {
         Hold { store: self.clone(), blob }
     }
 
-    /// All blobs, the most recently used first.
+    /// All blobs, roughly those that go last first; exactly so under
+    /// [`PolicyKind::Lru`](crate::PolicyKind::Lru).
     pub fn list(&self) -> Vec<Entry> {
         let catalog = read(&self.inner.catalog);
         let entry = |(blob, last_play): (Arc<Blob>, _)| Entry {

@@ -1,7 +1,7 @@
 //! Whose turn it is to make or remove the files of a blob.
 
 use std::collections::BTreeSet;
-use std::sync::{Condvar, PoisonError};
+use std::sync::{Condvar, MutexGuard, PoisonError};
 
 use antiphon_types::BlobId;
 
@@ -32,9 +32,16 @@ impl Turns {
         Turn { turns: self, blob }
     }
 
-    /// The blob's turn, if nobody has it.
-    pub(crate) fn try_take(&self, blob: BlobId) -> Option<Turn<'_>> {
-        lock(&self.taken).insert(blob).then_some(Turn { turns: self, blob })
+    /// The blobs whose turn somebody has. While it is looked at, nobody takes
+    /// one.
+    pub(crate) fn taken(&self) -> MutexGuard<'_, BTreeSet<BlobId>> {
+        lock(&self.taken)
+    }
+
+    /// The turn of a blob that is not among the [`taken`](Self::taken) ones.
+    pub(crate) fn issue(&self, taken: &mut BTreeSet<BlobId>, blob: BlobId) -> Turn<'_> {
+        taken.insert(blob);
+        Turn { turns: self, blob }
     }
 }
 

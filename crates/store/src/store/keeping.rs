@@ -71,7 +71,6 @@ impl Store {
                     cleared.kept += 1;
                     continue;
                 }
-                catalog.is_dirty = true;
                 catalog.remove(blob.id())
             };
             let Some(removed) = removed else { continue };
@@ -79,6 +78,7 @@ impl Store {
             cleared.bytes += removed.charge().bytes();
             outcome = outcome.and(removed.destroy());
         }
+        write(&inner.catalog).forget_gone();
         outcome.map(|()| cleared)
     }
 

@@ -1,9 +1,16 @@
 //! The budget, and what it may not touch.
 
-use antiphon_store::{BeginError, Config, Hold, Put, PutError, RemoveError, Store};
+use std::path::Path;
+
+use antiphon_store::{BeginError, Config, Hold, PolicyKind, Put, PutError, RemoveError, Store};
 use antiphon_types::BlobSize;
 
 use crate::folder::{Sample, open_with};
+
+/// Opens with the default policy.
+fn open_default(folder: &Path) -> Store {
+    Store::open(folder, Config { budget_bytes: Some(BUDGET), ..Config::default() }).unwrap()
+}
 
 /// Room for three blobs of four blocks, not for four.
 const BUDGET: u64 = 220_000;
@@ -26,6 +33,85 @@ fn the_least_recently_played_blob_goes_first() {
     assert_eq!(store.read(samples[1].id(), 0).unwrap(), None);
     let again = store.put(samples[1].id(), 0, &samples[1].proof(0), samples[1].block(0));
     assert!(matches!(again, Err(PutError::NotBegun)));
+}
+
+#[test]
+fn by_default_what_was_played_again_stays_whatever_comes_unplayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(12);
+    let store = open_default(folder.path());
+    samples[0].put_all(&store);
+    (0..2).for_each(|_| store.touch(samples[0].id()));
+    samples[1..6].iter().for_each(|sample| sample.put_all(&store));
+    assert!(store.is_complete(samples[0].id()));
+    store.flush().unwrap();
+    drop(store);
+    let store = open_default(folder.path());
+    samples[6..].iter().for_each(|sample| sample.put_all(&store));
+    let kept: Vec<_> = [0, 10, 11].into_iter().map(|i: usize| samples[i].id()).collect();
+    assert!(kept.iter().all(|blob| store.is_complete(*blob)), "also after opening");
+    assert!(store.status().bytes <= BUDGET);
+}
+
+#[test]
+fn by_default_a_play_of_what_went_is_remembered_until_the_store_is_cleared() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(10);
+    let play = |store: &Store| {
+        samples[0].put_all(store);
+        store.touch(samples[0].id());
+        samples[1..].iter().for_each(|sample| sample.put_all(store));
+        store.flush().unwrap();
+        store.is_complete(samples[0].id())
+    };
+    let store = open_default(folder.path());
+    let pinned = Sample::new(20, 100);
+    pinned.put_all(&store);
+    store.pin(pinned.id()).unwrap();
+    assert!(!play(&store), "played once");
+    store.clear().unwrap();
+    assert!(!play(&store), "as if for the first time");
+    drop(store);
+    assert!(play(&open_default(folder.path())), "and once more");
+}
+
+#[test]
+fn by_default_what_is_pinned_takes_no_room_from_what_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_default(folder.path());
+    let samples = samples(5);
+    let loved = &samples[..2];
+    for sample in loved {
+        sample.put_all(&store);
+        (0..2).for_each(|_| store.touch(sample.id()));
+    }
+    // The last of these makes the loved ones move to the main queue.
+    samples[2..4].iter().for_each(|sample| sample.put_all(&store));
+    assert_eq!(store.size(samples[2].id()), None);
+    store.pin(samples[3].id()).unwrap();
+    let small = Sample::new(20, 100);
+    small.put_all(&store);
+    samples[4].put_all(&store);
+    assert!(store.is_complete(samples[3].id()), "pinned");
+    assert!(store.is_complete(small.id()), "alone in the small queue, within its share");
+}
+
+#[test]
+fn a_folder_opens_under_any_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(3);
+    let store = open_default(folder.path());
+    samples.iter().for_each(|sample| sample.put_all(&store));
+    store.touch(samples[1].id());
+    store.flush().unwrap();
+    drop(store);
+    for policy in PolicyKind::ALL.into_iter().chain(PolicyKind::ALL) {
+        let config = Config { budget_bytes: Some(BUDGET), policy, ..Config::default() };
+        let store = Store::open(folder.path(), config).unwrap();
+        assert!(samples.iter().all(|sample| store.is_complete(sample.id())), "{policy}");
+        store.touch(samples[2].id());
+        store.flush().unwrap();
+    }
 }
 
 #[test]

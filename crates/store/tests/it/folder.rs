@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use antiphon_store::{BeginError, BlobTree, Config, OpenError, ProofCursor, Put, Store};
+use antiphon_store::{
+    BeginError, BlobTree, Config, OpenError, PolicyKind, ProofCursor, Put, Store,
+};
 use antiphon_types::{BLOCK_BYTES, BlobId, BlobSize};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -98,7 +100,11 @@ pub(crate) fn open(folder: &Path) -> Store {
 }
 
 pub(crate) fn open_with(folder: &Path, budget_bytes: u64) -> Store {
-    Store::open(folder, Config { budget_bytes: Some(budget_bytes), ..Config::default() }).unwrap()
+    Store::open(
+        folder,
+        Config { budget_bytes: Some(budget_bytes), policy: PolicyKind::Lru, ..Config::default() },
+    )
+    .unwrap()
 }
 
 /// What a crash at this instant would leave.

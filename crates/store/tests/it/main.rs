@@ -9,5 +9,6 @@ mod eviction;
 mod folder;
 mod model;
 mod origin;
+mod policy;
 mod proofs;
 mod vectors;
