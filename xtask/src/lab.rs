@@ -2,7 +2,8 @@
 //!
 //! [`link::Link`] joins two network namespaces by a link in user space; its
 //! rate, delay, jitter, loss and queue are [`shape::Shape`]s, one each way.
-//! Linux and root only; [`shape`] and [`units`] are plain code.
+//! Linux and root only; [`shape`] and [`units`] are plain code. [`policy`] needs no
+//! network: it compares eviction policies on generated plays.
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ mod forward;
 pub mod link;
 #[cfg(target_os = "linux")]
 mod namespace;
+pub mod policy;
 #[cfg(target_os = "linux")]
 pub mod priority;
 pub mod probe;
@@ -50,6 +52,8 @@ pub enum Lab {
     /// strangers flood it. Linux.
     #[cfg(target_os = "linux")]
     Crowd(crowd::CrowdArgs),
+    /// Compare the eviction policies of the store on generated plays.
+    Policy(policy::PolicyArgs),
     /// Measure a link: one side serves, the other measures.
     #[command(subcommand)]
     Probe(probe::Probe),
@@ -76,6 +80,7 @@ pub fn run(lab: &Lab) -> Result<ExitCode> {
         Lab::Priority(args) => priority::run(args).map(|()| ExitCode::SUCCESS),
         #[cfg(target_os = "linux")]
         Lab::Crowd(args) => crowd::run(args).map(|()| ExitCode::SUCCESS),
+        Lab::Policy(args) => policy::run(args).map(|()| ExitCode::SUCCESS),
         Lab::Probe(probe) => probe::run(probe).map(|()| ExitCode::SUCCESS),
     }
 }
