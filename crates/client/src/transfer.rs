@@ -106,7 +106,7 @@ impl Transfer {
                     if !due.remove(&index) {
                         // Nobody asked for it, or not again: whoever does that
                         // is not trusted with the rest either.
-                        return Err(Failure::Refused(Refused::Failed));
+                        return Err(Failure::Refused(Refused::Unasked));
                     }
                     let first_byte = stream.first_block_byte().map(tokio::time::Instant::into_std);
                     self.keep(index, proof, data, first_byte).await?;

@@ -53,6 +53,9 @@ pub struct Config {
     pub backoff_least: Duration,
     /// Longest such pause. Default 30 s.
     pub backoff_most: Duration,
+    /// Requests that a peer may answer with blocks that were not asked for. With
+    /// the next one it is banned. Default 3.
+    pub unasked_most: u32,
     /// Longest pause that a choking source can ask for. Default 10 s: it shall
     /// not sideline itself for a whole track.
     pub choke_most: Duration,
@@ -91,6 +94,7 @@ impl Default for Config {
             copies_per_block: 2,
             backoff_least: Duration::from_millis(500),
             backoff_most: Duration::from_secs(30),
+            unasked_most: 3,
             choke_most: Duration::from_secs(10),
             not_held_pause: Duration::from_secs(30),
             holders: 64,

@@ -56,6 +56,8 @@ pub enum Refused {
     NotHeld,
     /// It could not, or the request broke off.
     Failed,
+    /// It sent a block that this request did not ask for. The request is over.
+    Unasked,
 }
 
 /// Why a transfer was asked of its source.
@@ -188,6 +190,8 @@ pub struct Counts {
     pub bad_from_peers: u64,
     /// Blocks that the server sent and that did not verify.
     pub bad_from_server: u64,
+    /// Requests that a peer answered with a block that was not asked for.
+    pub unasked_from_peers: u64,
     /// Blocks asked elsewhere while their source was late.
     pub overtaken: u64,
     /// Requests whose source was silent for longer than our patience.

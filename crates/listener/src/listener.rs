@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use antiphon_mesh::{Grant, Mesh, RateMeter};
+use antiphon_mesh::{DropReason, Grant, Mesh, RateMeter};
 use antiphon_playback::Playout;
 use antiphon_types::{BlockRange, Class, NodeId, Timestamp};
 
@@ -237,6 +237,24 @@ impl Listener {
                 self.note_tried(gone.source, &owed);
                 self.fail(gone.source);
             }
+            Refused::Unasked => {
+                self.note_tried(gone.source, &owed);
+                self.fail(gone.source);
+                self.note_unasked(gone.source);
+            }
+        }
+    }
+
+    /// Once may be a mistake. A peer that goes on is banned and dropped.
+    fn note_unasked(&mut self, source: Source) {
+        let Source::Peer(peer) = source else { return };
+        self.counts.unasked_from_peers += 1;
+        let Some(pipe) = self.pipes.get_mut(&peer) else { return };
+        pipe.unasked += 1;
+        if pipe.unasked > self.config.unasked_most {
+            self.mesh.ban(self.now, peer, DropReason::UnaskedBlocks);
+            self.forget_peer(peer);
+            self.drain_mesh();
         }
     }
 
@@ -254,7 +272,7 @@ impl Listener {
         match source {
             Source::Peer(peer) => {
                 self.counts.bad_from_peers += 1;
-                self.mesh.ban(self.now, peer);
+                self.mesh.ban(self.now, peer, DropReason::BadBlock);
                 self.forget_peer(peer);
                 self.drain_mesh();
             }

@@ -16,6 +16,8 @@ pub(crate) struct Pipe {
     pub(crate) blocked_until: Timestamp,
     /// Failures in a row.
     pub(crate) failures: u32,
+    /// Requests answered with what was not asked for.
+    pub(crate) unasked: u32,
 }
 
 impl Pipe {

@@ -12,8 +12,11 @@ use crate::{Grant, Limits, Neighbour, RateMeter};
 /// Why a neighbour has to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropReason {
-    /// It sent a block that did not verify (B37), now or not long ago.
+    /// It sent a block that did not verify (B37); or it is banned, for whatever
+    /// reason, and came back.
     BadBlock,
+    /// It sent blocks that nobody had asked it for, time and again.
+    UnaskedBlocks,
     /// There are more neighbours than we want, and it was of the least use.
     LeastUseful,
     /// There are as many neighbours as we bear, all of more use than a newcomer.
@@ -139,13 +142,14 @@ impl Mesh {
         }
     }
 
-    /// `peer` sent a block that did not verify: it goes, and stays out.
-    pub fn ban(&mut self, now: Timestamp, peer: NodeId) {
+    /// `peer` did what nobody does by accident, which is the `reason`: it goes,
+    /// and stays out.
+    pub fn ban(&mut self, now: Timestamp, peer: NodeId, reason: DropReason) {
         let now = self.advance(now);
         self.bans.insert(peer, now + self.limits.ban_duration, self.limits.bans);
         self.uploads.remove(peer);
         if self.neighbours.remove(&peer).is_some() {
-            self.outputs.push_back(Output::Drop { peer, reason: DropReason::BadBlock });
+            self.outputs.push_back(Output::Drop { peer, reason });
         }
     }
 

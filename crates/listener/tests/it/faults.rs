@@ -25,7 +25,7 @@ fn the_only_peer_dies_and_the_server_takes_over_without_a_stall() {
 }
 
 #[test]
-fn a_peer_freezes_silently_and_nobody_hears_it() {
+fn b3_a_peer_falls_silent_within_a_block_and_nobody_hears_it() {
     for speed in [1, 8] {
         for seed in 0..20 {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -96,7 +96,7 @@ fn everything_is_gone_then_the_server_returns() {
 }
 
 #[test]
-fn a_peer_that_sends_a_bad_block_is_dropped_and_the_block_comes_from_elsewhere() {
+fn b1_a_peer_that_sends_a_bad_block_is_dropped_and_the_block_comes_from_elsewhere() {
     for others in [0, 2] {
         let mut world = World::new(60).server(50, 1_250_000).peer(1, 30, 500_000);
         for n in 2..2 + others {
@@ -153,6 +153,41 @@ fn a_peer_without_the_blob_is_not_asked_again_even_if_the_tracker_insists() {
     world.run_for(ms(20_000));
     let again = world.asked[before..].iter().filter(|(source, ..)| *source != Source::Server);
     assert_eq!(again.count(), 0);
+    assert_eq!(world.stalls, 0);
+}
+
+#[test]
+fn b8_a_peer_that_claims_all_and_sends_nothing_is_soon_asked_for_next_to_nothing() {
+    let mut world = World::new(90).server(50, 1_250_000).peer(1, 30, 500_000);
+    world.link(Source::Peer(peer(1))).frozen = true;
+    world.play(1, &[], Some(world.first_seconds()));
+    world.run_for(ms(5_000));
+    let early = world.asked.iter().filter(|(source, ..)| *source == Source::Peer(peer(1))).count();
+    world.run_to_the_end();
+    let all = world.asked.iter().filter(|(source, ..)| *source == Source::Peer(peer(1))).count();
+    let blocks = world.rendition.size().block_count() as usize;
+    assert!(early > 0, "nobody knew it");
+    assert!(all < blocks / 2, "{all} of {blocks} blocks were asked of it");
+    assert_eq!(world.stalls, 0);
+    assert_eq!(world.received.get(&Source::Peer(peer(1))), None);
+}
+
+#[test]
+fn b6_a_peer_that_sends_what_was_not_asked_for_is_banned_in_the_end() {
+    let mut world = World::new(90).server(50, 1_250_000).peer(1, 30, 500_000);
+    world.play(1, &[], Some(world.first_seconds()));
+    let mut requests = 0;
+    while world.dropped.is_empty() && requests < 100 {
+        let asked = world.listener.transfers();
+        requests += asked.filter(|transfer| transfer.source == Source::Peer(peer(1))).count();
+        world.refuse(Source::Peer(peer(1)), Refused::Unasked);
+        world.run_for(ms(100));
+    }
+    assert_eq!(world.dropped, [(peer(1), DropReason::UnaskedBlocks)]);
+    assert!(requests > 3, "once may be a mistake: {requests}");
+    assert_eq!(world.listener.counts().unasked_from_peers, requests as u64);
+    assert!(world.listener.mesh().banned_until(world.now, peer(1)).is_some());
+    world.run_to_the_end();
     assert_eq!(world.stalls, 0);
 }
 

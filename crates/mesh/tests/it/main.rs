@@ -85,7 +85,7 @@ fn usefulness_is_forgotten() {
 #[test]
 fn who_sent_a_bad_block_goes_and_stays_out_until_the_ban_ends() {
     let mut mesh = crowd(2);
-    mesh.ban(at(5), peer(1));
+    mesh.ban(at(5), peer(1), DropReason::BadBlock);
     let gone = Output::Drop { peer: peer(1), reason: DropReason::BadBlock };
     assert_eq!(outputs(&mut mesh), [gone]);
     mesh.handle_peer_up(at(1_000), peer(1), RTT);
@@ -100,7 +100,7 @@ fn who_sent_a_bad_block_goes_and_stays_out_until_the_ban_ends() {
 fn bans_are_bounded_and_the_oldest_is_forgotten() {
     let mut mesh = Mesh::new(Limits { bans: 3, ..Limits::default() });
     for n in 0..5_u8 {
-        mesh.ban(at(u64::from(n)), peer(n));
+        mesh.ban(at(u64::from(n)), peer(n), DropReason::BadBlock);
     }
     let banned = (0..5).filter(|n| mesh.banned_until(at(10), peer(*n)).is_some());
     assert_eq!(banned.collect::<Vec<_>>(), [2, 3, 4]);
@@ -215,7 +215,7 @@ proptest! {
                     serving.remove(&who);
                     mesh.handle_peer_down(at(now), who);
                 }
-                4 if number < 300 => mesh.ban(at(now), who),
+                4 if number < 300 => mesh.ban(at(now), who, DropReason::UnaskedBlocks),
                 4 => mesh.handle_delivered(at(now), who, 16_384),
                 5 => {
                     let class = Class::ALL[usize::from(n) % 4];

@@ -59,7 +59,10 @@ impl Blob {
         });
         if let Err(error) = synced {
             self.common.health.failed(&error);
-            let is_gone = !self.rescue(unsynced.as_ref());
+            // Blocks that were written meanwhile may have failed with the others.
+            self.note_unsynced(unsynced);
+            let uncertain = write(&self.state).unsynced.take();
+            let is_gone = !self.rescue(uncertain.as_ref());
             return if is_gone { Ok(Synced::Nothing) } else { Err(error) };
         }
         written?;
