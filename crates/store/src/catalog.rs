@@ -118,6 +118,11 @@ impl Catalog {
         self.pins.contains(&blob)
     }
 
+    /// In the order of their ids.
+    pub(crate) fn pins(&self) -> impl Iterator<Item = BlobId> + '_ {
+        self.pins.iter().copied()
+    }
+
     pub(crate) fn hold(&mut self, blob: BlobId) {
         *self.holds.entry(blob).or_default() += 1;
     }

@@ -13,6 +13,10 @@ pub struct Config {
     /// tenth of the disk that is free but for the store, at least 50 MB and at
     /// most 10 GB, looked up anew whenever a blob is begun (B50).
     pub budget_bytes: Option<u64>,
+    /// Whether opening evicts what is over the budget. Default: true. Without,
+    /// it stays until room is made for something new, or until the next flush:
+    /// for those who only look.
+    pub evict_on_open: bool,
     /// Blobs whose files stay open. Default: half of the files that the process
     /// may have open, between 64 and 4096; opening one again costs some ten
     /// microseconds.
@@ -30,6 +34,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             budget_bytes: None,
+            evict_on_open: true,
             open_blobs: files_to_have_open(),
             memory_bytes: 64 << 20,
             policy: PolicyKind::default(),
@@ -95,7 +100,7 @@ pub struct Status {
 }
 
 /// What [`Store::verify`](crate::Store::verify) found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VerifyReport {
     /// Blocks that were claimed to be there.
     pub blocks: u64,
@@ -103,6 +108,20 @@ pub struct VerifyReport {
     pub damaged: u64,
     /// Of these, how many could not be read. They count as missing until the
     /// store is opened again.
+    pub unreadable: u64,
+    /// The blobs that these are of, the most recently used first.
+    pub affected: Vec<Affected>,
+}
+
+/// A blob of which [`Store::verify`](crate::Store::verify) found blocks damaged
+/// or unreadable; one of the two counts is greater than 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Affected {
+    /// Its id.
+    pub blob: BlobId,
+    /// How many of its blocks were damaged.
+    pub damaged: u64,
+    /// How many could not be read.
     pub unreadable: u64,
 }
 

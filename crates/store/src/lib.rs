@@ -81,7 +81,7 @@ pub use disk::{Disk, FileError};
 pub use error::{
     AddError, BeginError, OpenError, OriginReadError, PutError, ReadError, RemoveError,
 };
-pub use figures::{Cleared, Config, Entry, Status, VerifyReport};
+pub use figures::{Affected, Cleared, Config, Entry, Status, VerifyReport};
 pub use hashing::hash;
 pub use origin::{Origin, OriginBlob};
 pub use policy::{

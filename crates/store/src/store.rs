@@ -84,8 +84,9 @@ impl Store {
     /// Opens the store in `folder`, which is made if it is missing.
     ///
     /// Reads the header of every blob, not the blobs. What a crash left half
-    /// done is cleared away; if the budget has shrunk, blobs are evicted. A
-    /// folder that may not be written to is opened all the same.
+    /// done is cleared away; if the budget has shrunk, blobs are evicted, unless
+    /// the configuration says otherwise. A folder that may not be written to is
+    /// opened all the same.
     pub fn open(folder: &Path, config: Config) -> Result<Self, OpenError> {
         Self::open_on(Arc::new(SystemDisk), folder, config)
     }
@@ -113,7 +114,9 @@ impl Store {
         };
         let store = Self::new(folder, common, found, &index, &config, lock);
         store.inner.look_up_budget();
-        store.inner.shrink();
+        if config.evict_on_open {
+            store.inner.shrink();
+        }
         Ok(store)
     }
 

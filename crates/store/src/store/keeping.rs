@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use antiphon_types::BlobId;
+use antiphon_types::{BlobId, BlockSet};
 
 use super::{Inner, Store};
 use crate::blob::{Blob, Synced};
 use crate::disk::{self, FileError};
 use crate::error::RemoveError;
-use crate::figures::{Cleared, VerifyReport};
+use crate::figures::{Affected, Cleared, VerifyReport};
 use crate::index;
 use crate::store::room::RoomFor;
 use crate::sync::{lock, read, write};
@@ -27,6 +27,11 @@ impl Store {
     pub fn unpin(&self, blob: BlobId) -> Result<(), FileError> {
         write(&self.inner.catalog).unpin(blob);
         self.inner.save_index()
+    }
+
+    /// All blobs that are pinned, there or not, in the order of their ids.
+    pub fn pins(&self) -> Vec<BlobId> {
+        read(&self.inner.catalog).pins().collect()
     }
 
     /// Removes a blob and its pin; false if it was not there.
@@ -92,24 +97,40 @@ impl Store {
         let mut report = VerifyReport::default();
         progress(0, total);
         for (blocks, blob) in &blobs {
-            for block in blocks.ranges().flat_map(|range| range.iter()) {
+            let affected = self.verify_blob(blob, blocks, &mut || {
                 report.blocks += 1;
-                self.verify_block(blob, block, &mut report);
                 progress(report.blocks, total);
+            });
+            if affected.damaged + affected.unreadable > 0 {
+                report.damaged += affected.damaged;
+                report.unreadable += affected.unreadable;
+                report.affected.push(affected);
             }
         }
         report
     }
 
-    fn verify_block(&self, blob: &Arc<Blob>, block: u32, report: &mut VerifyReport) {
-        let common = &self.inner.common;
-        let unreadable = || common.unreadable.load(Ordering::Relaxed);
+    fn verify_blob(&self, blob: &Arc<Blob>, blocks: &BlockSet, done: &mut dyn FnMut()) -> Affected {
+        let unreadable = || self.inner.common.unreadable.load(Ordering::Relaxed);
         let before = unreadable();
-        match blob.read(block) {
-            Ok(Some(_)) => {}
-            Ok(None) if unreadable() == before => report.damaged += 1,
-            Ok(None) | Err(_) => report.unreadable += 1,
+        let (mut absent, mut failed) = (0, 0);
+        for block in blocks.ranges().flat_map(|range| range.iter()) {
+            match blob.read(block) {
+                Ok(Some(_)) => {}
+                Ok(None) => absent += 1,
+                Err(_) => failed += 1,
+            }
+            done();
         }
+        let mut affected = Affected { blob: blob.id(), damaged: 0, unreadable: failed };
+        // What was evicted or removed in the meantime is neither.
+        if self.find(blob.id()).is_some_and(|there| Arc::ptr_eq(&there, blob)) {
+            // A head that is unreadable takes all blocks with it at the first read.
+            let lost = unreadable().saturating_sub(before).min(absent);
+            affected.unreadable += lost;
+            affected.damaged = absent - lost;
+        }
+        affected
     }
 
     /// Makes all that is there of one blob outlive a power cut.

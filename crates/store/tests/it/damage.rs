@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use antiphon_store::Store;
+use antiphon_store::{Affected, Store, VerifyReport};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -190,6 +190,26 @@ fn scrubbing_tells_and_drops_what_is_damaged() {
     let mut told = Vec::new();
     let report = store.verify(&mut |done, total| told.push((done, total)));
     assert_eq!((report.blocks, report.damaged, report.unreadable), (10, 2, 0));
+    let affected = Affected { blob: samples[0].id(), damaged: 2, unreadable: 0 };
+    assert_eq!(report.affected, [affected]);
     assert_eq!((told.first(), told.last(), told.len()), (Some(&(0, 10)), Some(&(10, 10)), 11));
     assert_eq!(store.verify(&mut |_, _| {}).damaged, 0);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_not_called_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples();
+    let store = open(folder.path());
+    fill(&store, &samples);
+    drop(store);
+    let store = open(folder.path());
+    // Neither missing nor full nor forbidden: no file at all.
+    let path = samples[0].path(folder.path());
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let report = store.verify(&mut |_, _| {});
+    let affected = Affected { blob: samples[0].id(), damaged: 0, unreadable: 5 };
+    assert_eq!((report.damaged, report.unreadable, report.affected), (0, 5, vec![affected]));
+    assert_eq!(store.verify(&mut |_, _| {}), VerifyReport { blocks: 5, ..Default::default() });
 }

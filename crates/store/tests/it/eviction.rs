@@ -254,6 +254,38 @@ fn a_smaller_budget_takes_effect_when_opened() {
 }
 
 #[test]
+fn who_only_looks_evicts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(folder.path(), BUDGET);
+    let samples = samples(3);
+    samples.iter().for_each(|sample| sample.put_all(&store));
+    drop(store);
+    let config = Config { budget_bytes: Some(70_000), evict_on_open: false, ..Config::default() };
+    let store = Store::open(folder.path(), config).unwrap();
+    assert_eq!(store.list().len(), 3);
+    assert!(store.status().bytes > store.status().budget);
+    // The next that wants room gets it.
+    store.flush().unwrap();
+    assert!(store.status().bytes <= store.status().budget);
+}
+
+#[test]
+fn pins_are_told_also_of_what_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(folder.path(), BUDGET);
+    let samples = samples(2);
+    samples[0].put_all(&store);
+    samples.iter().for_each(|sample| store.pin(sample.id()).unwrap());
+    drop(store);
+    let store = open_with(folder.path(), BUDGET);
+    let mut pinned = [samples[0].id(), samples[1].id()];
+    pinned.sort_unstable();
+    assert_eq!(store.pins(), pinned);
+    store.unpin(samples[1].id()).unwrap();
+    assert_eq!(store.pins(), [samples[0].id()]);
+}
+
+#[test]
 fn removing_and_evicting_give_all_bytes_back() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_with(folder.path(), BUDGET);
