@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use antiphon_listener::Source;
+use console::{Term, truncate_str};
 
 use super::plain;
 use crate::engine::PlayStatus;
@@ -35,8 +36,10 @@ impl Progress {
             self.told_of_trouble = true;
         }
         if self.live {
-            // The end of the line is cleared, and nothing wraps.
-            eprint!("\r\x1b[2K{}", line(status));
+            // The end of the line is cleared, and nothing wraps: what wraps is not
+            // rewritten. The last column stays free for terminals that wrap there.
+            let width = usize::from(Term::stderr().size().1).saturating_sub(1);
+            eprint!("\r\x1b[2K{}", truncate_str(&line(status), width, "…"));
             let _ = io::stderr().flush();
         } else if status.waiting != self.waited_for {
             match &status.waiting {
