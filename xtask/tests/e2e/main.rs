@@ -10,6 +10,7 @@
 
 mod support;
 
+mod cache;
 #[cfg(target_os = "linux")]
 mod crowd;
 #[cfg(target_os = "linux")]

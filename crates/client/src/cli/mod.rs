@@ -68,7 +68,7 @@ enum Command {
     Play(play::PlayArgs),
     /// Stay online: pass on to other listeners what is in the cache
     Daemon,
-    /// Look at the cache, check it or empty it
+    /// Look at the cache, pin music in it, check it or empty it
     Cache(cache::CacheArgs),
 }
 
@@ -122,7 +122,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Search(args) => search(&cli.common, &data, &args).await,
         Command::Play(args) => play::play(&cli.common, &data, args).await,
         Command::Daemon => daemon(&cli.common, &data).await,
-        Command::Cache(args) => cache::cache(&cli.common, &data, &args),
+        Command::Cache(args) => cache::cache(&cli.common, &data, args),
     }
 }
 
