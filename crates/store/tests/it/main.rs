@@ -11,4 +11,5 @@ mod model;
 mod origin;
 mod policy;
 mod proofs;
+mod torture;
 mod vectors;
