@@ -59,7 +59,7 @@ impl World {
         let memory_bytes = draw.pick(&[AMPLE, AMPLE, AMPLE, 3 * BLOCK, 0]);
         let open_blobs = draw.pick(&[1, 2, 256]);
         let policy = draw.pick(&PolicyKind::ALL);
-        let config = Config { budget_bytes, memory_bytes, open_blobs, policy };
+        let config = Config { budget_bytes, memory_bytes, open_blobs, policy, ..Config::default() };
         let mut world = Self::new(draw, blobs, config, has_faults);
         world.is_told = is_told;
         if is_told {
