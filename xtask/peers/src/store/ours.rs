@@ -19,11 +19,6 @@ pub(super) fn open(folder: &Path) -> Result<Store> {
     Ok(Store::open(&folder.join(FOLDER), config)?)
 }
 
-/// The only call that makes blocks of a blob durable.
-pub(super) fn sync(store: &Store, source: &Source) -> Result<()> {
-    Ok(store.sync(source.id)?)
-}
-
 /// Ours: every block is verified on its way in and on its way out.
 pub(super) struct Ours {
     store: Store,
@@ -51,7 +46,7 @@ impl Keeper for Ours {
     }
 
     fn sync(&mut self, source: &Source) -> Result<()> {
-        sync(&self.store, source)
+        Ok(self.store.sync(source.id)?)
     }
 
     fn ready_to_read(&mut self, members: &[Member]) -> Result<()> {
