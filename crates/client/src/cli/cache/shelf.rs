@@ -104,6 +104,8 @@ pub(super) struct Shelf {
     /// What is in the cache, the last played first; then what is pinned and not
     /// there.
     pub(super) items: Vec<Item>,
+    /// Where in `items` a blob is.
+    places: HashMap<BlobId, usize>,
 }
 
 impl Shelf {
@@ -148,12 +150,13 @@ impl Shelf {
             last_play: None,
             known: known_as(blob),
         }));
-        Self { tracks, items }
+        let places = items.iter().enumerate().map(|(place, item)| (item.blob, place)).collect();
+        Self { tracks, items, places }
     }
 
     /// What there is of a blob.
     pub(super) fn item(&self, blob: BlobId) -> Option<&Item> {
-        self.items.iter().find(|item| item.blob == blob)
+        self.items.get(*self.places.get(&blob)?)
     }
 
     /// All renditions of a track, from the lowest; those too of which nothing is
@@ -179,4 +182,42 @@ fn heard_before(data: &DataDir) -> Result<Vec<Track>, Failure> {
     let library = Library::open(data.path("library"), link.node, &data.device_key()?)?;
     let tracks = library.tracks().into_iter();
     Ok(tracks.filter_map(|id| Some(Track::new(id, &library.get(id)?))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_shown_though_nothing_of_it_is_there() {
+        let size = BlobSize::new(20_000).unwrap();
+        let [here, known, unknown] = [1, 2, 3].map(|seed| BlobId::new([seed; 32]));
+        let track = Track {
+            id: TrackId::new([9; 16]),
+            title: "T".to_owned(),
+            artist: "A".to_owned(),
+            album: String::new(),
+            renditions: vec![(Bitrate::Kbps96, known, size), (Bitrate::Kbps160, here, size)],
+        };
+        let entry = Entry {
+            blob: here,
+            size,
+            blocks_held: 1,
+            complete: false,
+            pinned: true,
+            last_play: Some(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(5)),
+        };
+        let shelf = Shelf::new(vec![entry], vec![here, known, unknown], vec![track]);
+        let names: Vec<_> = shelf.items.iter().map(Item::name).collect();
+        let blob = format!("blob {unknown}");
+        assert_eq!(names, ["A – T, 160 kbit/s", "A – T, 96 kbit/s", &blob]);
+        let of_track = shelf.renditions(&shelf.tracks[0]);
+        assert_eq!(of_track, [shelf.items[1].clone(), shelf.items[0].clone()]);
+
+        let json: Vec<_> = shelf.items.iter().map(Item::json).collect();
+        assert_eq!((&json[0]["blocks_held"], &json[0]["blocks"]), (&1.into(), &2.into()));
+        assert_eq!((&json[0]["last_play_ms"], &json[0]["complete"]), (&5000.into(), &false.into()));
+        assert_eq!((&json[1]["bytes"], &json[1]["pinned"]), (&20_000.into(), &true.into()));
+        assert!(json[2]["track"].is_null() && json[2]["bytes"].is_null(), "{}", json[2]);
+    }
 }
