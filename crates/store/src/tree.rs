@@ -60,9 +60,20 @@ pub struct BlobTree {
 }
 
 /// What a block brings that the tree does not know yet: pairs that verified,
-/// with their middles, from the top.
+/// from the top.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct NewPairs(pub(crate) Vec<(u32, Pair)>);
+pub(crate) struct NewPairs(Vec<(Node, Pair)>);
+
+impl NewPairs {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The middles of the nodes that they are of.
+    pub(crate) fn middles(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().filter_map(|(node, _)| node.middle())
+    }
+}
 
 impl BlobTree {
     /// Knows the root, and that it is over `size` bytes.
@@ -144,32 +155,37 @@ impl BlobTree {
             return None;
         }
         let omitted = depth.checked_sub(given.len())?;
-        let mut expected = *self.blob.as_bytes();
         let mut new = NewPairs::default();
+        // None while all above is known, and with it what is expected.
+        let mut expected = None;
         for (level, node) in geometry::path(block_count, block).enumerate() {
-            let known = self.pair(node);
-            let pair = match level.checked_sub(omitted) {
-                None => known?.1,
-                Some(place) => Pair::from_slice(given.get(place)?)?,
+            let middle = node.middle()?;
+            let Some(place) = level.checked_sub(omitted) else {
+                if !self.known.contains(middle) {
+                    return None;
+                }
+                continue;
             };
-            match known {
-                Some((_, known)) if known == pair => {}
-                _ if pair.parent(node == Node::root(block_count)) != expected => return None,
-                _ => new.0.push((node.middle()?, pair)),
+            let pair = Pair::from_slice(given.get(place)?)?;
+            if self.pair(node).is_none_or(|(_, known)| known != pair) {
+                let is_root = node == Node::root(block_count);
+                let above = expected.unwrap_or_else(|| self.hash(node));
+                if pair.parent(is_root) != above {
+                    return None;
+                }
+                new.0.push((node, pair));
             }
-            expected = if block < node.middle()? { pair.left } else { pair.right };
+            expected = Some(if block < middle { pair.left } else { pair.right });
         }
+        let expected = expected.or_else(|| self.block_hash(block))?;
         (block_hash(block_count, block, data) == expected).then_some(new)
     }
 
     /// Takes in pairs that [`Self::check`] of this tree, or of an earlier state
     /// of it, found true.
     pub(crate) fn learn(&mut self, new: &NewPairs) {
-        for (middle, pair) in &new.0 {
-            let path = geometry::path(self.size.block_count(), *middle);
-            if let Some(node) = path.into_iter().find(|node| node.middle() == Some(*middle)) {
-                self.set(node, pair);
-            }
+        for (node, pair) in &new.0 {
+            self.set(*node, pair);
         }
     }
 
@@ -246,6 +262,14 @@ impl BlobTree {
             return None;
         }
         Some((middle, Pair { left: self.stored(left), right: self.stored(right) }))
+    }
+
+    /// The hash of the root, or of a node whose parent's pair is known.
+    fn hash(&self, node: Node) -> Hash {
+        match node == Node::root(self.size.block_count()) {
+            true => *self.blob.as_bytes(),
+            false => self.stored(node),
+        }
     }
 
     /// The hash of a node below the root whose parent's pair is known.

@@ -123,8 +123,7 @@ impl Blob {
         }
         // True, whatever becomes of the disk: the next block may lean on them.
         self.learn(new);
-        let middles = new.0.iter().map(|(middle, _)| *middle);
-        match self.write_block(&mut fill, block, data, middles) {
+        match self.write_block(&mut fill, block, data, new.middles()) {
             Ok(()) => Ok(Put::Stored),
             Err(error) => {
                 fill.notes.everything = true;
@@ -200,7 +199,7 @@ impl Blob {
             return if fill.gone { Err(PutError::NotBegun) } else { Ok(Some(Put::AlreadyThere)) };
         }
         self.learn(new);
-        fill.notes.everything |= !new.0.is_empty();
+        fill.notes.everything |= !new.is_empty();
         let mut state = write(&self.state);
         state.have.insert(block);
         state.memory.insert(block, InMemory { ticket, bytes: Bytes::copy_from_slice(data) });
@@ -228,7 +227,7 @@ impl Blob {
     /// Keeps pairs for blocks that lean on them, though their own is not kept.
     fn learn_only(&self, new: &NewPairs) {
         let mut fill = lock(&self.fill);
-        fill.notes.everything |= !new.0.is_empty();
+        fill.notes.everything |= !new.is_empty();
         self.learn(new);
     }
 
