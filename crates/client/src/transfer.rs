@@ -146,6 +146,8 @@ impl Transfer {
                     let _ = to.events.send(Event::BadBlock { play, source, transfer, block });
                     return Err(Failure::Bad);
                 }
+                // It is asked for again, in a while.
+                Err(PutError::NotChecked(_)) => return Err(Failure::Refused(Refused::Failed)),
                 Err(error) => return Err(Failure::Store(error.to_string())),
             };
             let _ = to.events.send(event);

@@ -187,6 +187,19 @@ impl Catalog {
         Some(victims.into_iter().map(with_turn).collect())
     }
 
+    /// Takes out blobs of which nothing is there, on disk or in memory, unless
+    /// they are pinned or held: nothing else would, since they take no room.
+    pub(crate) fn forget_empty(&mut self) {
+        let Self { blobs, policy, pins, holds, .. } = self;
+        blobs.retain(|id, kept| {
+            let stays = pins.contains(id) || holds.contains_key(id) || !kept.blob.is_nothing();
+            if !stays {
+                policy.remove(*id);
+            }
+            stays
+        });
+    }
+
     /// Leaves no trace of blobs that went.
     pub(crate) fn forget_gone(&mut self) {
         self.policy.forget();

@@ -51,18 +51,27 @@ impl Common {
     /// Notes that a blob has its file open, and closes that of another if need
     /// be.
     pub(crate) fn opened(&self, blob: &Arc<Blob>) {
-        let mut open = lock(&self.open);
-        open.push_back(Arc::downgrade(blob));
-        let surplus = open.len().saturating_sub(self.open_limit);
-        let surplus: Vec<_> = open.drain(..surplus).collect();
-        drop(open);
-        surplus.iter().filter_map(Weak::upgrade).for_each(|blob| blob.close_file());
+        let surplus: Vec<_> = {
+            let mut open = lock(&self.open);
+            open.push_back(Arc::downgrade(blob));
+            let surplus = open.len().saturating_sub(self.open_limit);
+            open.drain(..surplus).collect()
+        };
+        self.close(surplus);
     }
 
     /// Closes the files of all blobs.
     pub(crate) fn close_all(&self) {
         let open = std::mem::take(&mut *lock(&self.open));
-        open.iter().filter_map(Weak::upgrade).for_each(|blob| blob.close_file());
+        self.close(open);
+    }
+
+    /// Closes the files of these blobs; those that have to stay open come up
+    /// again later.
+    fn close(&self, blobs: impl IntoIterator<Item = Weak<Blob>>) {
+        let still_open = |blob: &Weak<Blob>| blob.upgrade().is_some_and(|blob| !blob.close_file());
+        let still_open: Vec<_> = blobs.into_iter().filter(still_open).collect();
+        lock(&self.open).extend(still_open);
     }
 
     /// Where a blob is.

@@ -57,7 +57,7 @@ pub enum BeginError {
 /// Why a block was not stored.
 ///
 /// After [`NoRoom`](Self::NoRoom) and [`Io`](Self::Io) the block *is* verified,
-/// and may be played; it is only not kept.
+/// and may be played; it is only not kept. After all others it is not.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
     /// The blob is not here: begin it first. It may have been evicted.
@@ -75,9 +75,13 @@ pub enum PutError {
     /// All else in the store is pinned or held.
     #[error("no room for the block: unpin something, or allow more")]
     NoRoom,
-    /// The block could not be written, or what there is could not be read.
+    /// The block could not be written.
     #[error(transparent)]
     Io(#[from] FileError),
+    /// The block was not checked, because the process has no file or no memory to
+    /// read with what is known of the blob. Try again.
+    #[error("the block could not be checked: {0}")]
+    NotChecked(#[source] FileError),
 }
 
 impl From<VerifyError> for PutError {

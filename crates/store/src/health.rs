@@ -15,6 +15,8 @@ pub(crate) struct Health {
     is_ill: AtomicBool,
     tries: AtomicU32,
     trouble: Mutex<Option<Trouble>>,
+    /// Nothing is written in this life of the store, whatever the disk says.
+    is_read_only: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -26,6 +28,9 @@ struct Trouble {
 impl Health {
     /// Whether a write is worth trying.
     pub(crate) fn may_try(&self) -> bool {
+        if self.is_read_only.load(Ordering::Relaxed) {
+            return false;
+        }
         !self.is_ill() || self.tries.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRY_ONE_IN)
     }
 
@@ -44,6 +49,26 @@ impl Health {
         lock(&self.trouble).as_ref().map(|trouble| trouble.text.clone())
     }
 
+    /// Nothing is to be written as long as the store is open: it could not be
+    /// locked, for this reason.
+    pub(crate) fn forbid(&self, reason: &FileError) {
+        self.failed(reason);
+        self.is_read_only.store(true, Ordering::Relaxed);
+    }
+
+    /// An error if nothing is to be written.
+    pub(crate) fn may_write(&self) -> Result<(), FileError> {
+        if self.is_read_only.load(Ordering::Relaxed) {
+            let source = std::io::ErrorKind::ReadOnlyFilesystem.into();
+            return Err(FileError {
+                action: "write without a lock to",
+                path: "the cache".into(),
+                source,
+            });
+        }
+        Ok(())
+    }
+
     /// A write failed.
     pub(crate) fn failed(&self, error: &FileError) {
         let mut trouble = lock(&self.trouble);
@@ -57,7 +82,7 @@ impl Health {
 
     /// A write succeeded.
     pub(crate) fn succeeded(&self) {
-        if self.is_ill() {
+        if self.is_ill() && !self.is_read_only.load(Ordering::Relaxed) {
             let mut trouble = lock(&self.trouble);
             self.is_ill.store(false, Ordering::Relaxed);
             *trouble = None;

@@ -81,6 +81,11 @@ impl Memory {
         Some((ticket, gone))
     }
 
+    /// Whether a block still has its room.
+    pub(crate) fn has(&self, ticket: Ticket) -> bool {
+        lock(&self.kept).blocks.contains_key(&ticket)
+    }
+
     /// Gives the room of a block back.
     pub(crate) fn release(&self, ticket: Ticket) {
         let mut kept = lock(&self.kept);

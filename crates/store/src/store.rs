@@ -108,7 +108,7 @@ impl Store {
         let lock = match lock {
             Lock::Taken(lock) => Some(lock),
             Lock::NotNeeded(error) => {
-                common.health.failed(&error);
+                common.health.forbid(&error);
                 None
             }
         };
@@ -177,6 +177,7 @@ impl Store {
     pub fn begin_in_memory(&self, blob: BlobId, size: BlobSize) -> Result<(), BeginError> {
         self.begin_with(blob, size, |inner| {
             let is_refused = read(&inner.catalog).refused(blob).is_some();
+            write(&inner.catalog).forget_empty();
             Ok(Blob::without_file(&inner.common, blob, size, is_refused))
         })
     }
@@ -185,7 +186,7 @@ impl Store {
         &self,
         blob: BlobId,
         size: BlobSize,
-        make: impl FnOnce(&Inner) -> Result<Blob, BeginError>,
+        make: impl FnOnce(&Inner) -> Result<Arc<Blob>, BeginError>,
     ) -> Result<(), BeginError> {
         let inner = &*self.inner;
         let _turn = inner.turns.take(blob);
@@ -202,7 +203,7 @@ impl Store {
             }
         }
         let begun = make(inner)?;
-        write(&inner.catalog).insert(Arc::new(begun));
+        write(&inner.catalog).insert(begun);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use antiphon_types::BlockSet;
 use bytes::Bytes;
 
 use super::home::Home;
-use super::{Blob, Fill, InMemory};
+use super::{Blob, Fill, InMemory, State};
 use crate::disk::FileError;
 use crate::error::PutError;
 use crate::head;
@@ -46,16 +46,17 @@ impl Blob {
         data: &[u8],
         room: &impl Room,
     ) -> Result<Put, PutError> {
-        self.load()?;
-        let (new, is_there) = {
+        self.load().map_err(PutError::NotChecked)?;
+        let (new, is_there, is_bad) = {
             let state = read(&self.state);
             let tree = state.tree.as_ref().ok_or(PutError::NotBegun)?;
-            (tree.check(block, proof, data)?, state.have.contains(block))
+            let new = tree.check(block, proof, data)?;
+            (new, state.have.contains(block), state.is_bad(block))
         };
         if is_there {
             return Ok(Put::AlreadyThere);
         }
-        let refused = if self.has_disk() && self.common.health.may_try() {
+        let refused = if !is_bad && self.has_disk() && self.common.health.may_try() {
             match self.put_on_disk(block, data, &new, room) {
                 Err(error @ (PutError::NoRoom | PutError::Io(_))) => Some(error),
                 done => return done,
@@ -83,15 +84,24 @@ impl Blob {
         new: &NewPairs,
         room: &impl Room,
     ) -> Result<Put, PutError> {
-        let bytes = data.len() as u64 + self.bytes_of_new_file();
-        if !room.charge(bytes) {
+        let (bytes, head) = (data.len() as u64, self.bytes_of_new_file());
+        if !room.charge(bytes + head) {
             self.learn_only(new);
             return Err(PutError::NoRoom);
         }
-        let mut stored = self.store(block, data, new);
-        if matches!(&stored, Err(PutError::Io(error)) if error.is_full()) && room.free_disk(bytes) {
-            stored = self.store(block, data, new);
+        let mut fill = lock(&self.fill);
+        let mut stored = self.store(&mut fill, block, data, new);
+        if matches!(&stored, Err(PutError::Io(error)) if error.is_full()) {
+            // Not while it is held: those who have to go have their own.
+            drop(fill);
+            let may_try = room.free_disk(bytes + head);
+            fill = lock(&self.fill);
+            if may_try {
+                stored = self.store(&mut fill, block, data, new);
+            }
         }
+        self.settle_head(&mut fill, head);
+        drop(fill);
         match &stored {
             Ok(Put::Stored) => {
                 self.common.health.succeeded();
@@ -104,8 +114,16 @@ impl Blob {
         stored
     }
 
+    /// Gives back what was charged for the head of a new file, unless the file was
+    /// made: another filler may have been first, or nobody could.
+    pub(super) fn settle_head(&self, fill: &mut Fill, charged: u64) {
+        if charged > 0 && !std::mem::take(&mut fill.head_uncharged) {
+            self.charge.subtract(charged);
+        }
+    }
+
     /// What the file takes besides blocks, if it is still to be made.
-    fn bytes_of_new_file(&self) -> u64 {
+    pub(super) fn bytes_of_new_file(&self) -> u64 {
         match lock(&self.fill).home {
             Home::ToBeMade => head::disk_bytes(self.size),
             _ => 0,
@@ -113,8 +131,13 @@ impl Blob {
     }
 
     /// Writes a verified block, then what proves it, then that it is there.
-    fn store(self: &Arc<Self>, block: u32, data: &[u8], new: &NewPairs) -> Result<Put, PutError> {
-        let mut fill = lock(&self.fill);
+    fn store(
+        self: &Arc<Self>,
+        fill: &mut Fill,
+        block: u32,
+        data: &[u8],
+        new: &NewPairs,
+    ) -> Result<Put, PutError> {
         if fill.gone {
             return Err(PutError::NotBegun);
         }
@@ -123,7 +146,7 @@ impl Blob {
         }
         // True, whatever becomes of the disk: the next block may lean on them.
         self.learn(new);
-        match self.write_block(&mut fill, block, data, new.middles()) {
+        match self.write_block(fill, block, data, new.middles()) {
             Ok(()) => Ok(Put::Stored),
             Err(error) => {
                 fill.notes.everything = true;
@@ -171,13 +194,10 @@ impl Blob {
         if let Some(unsynced) = state.unsynced.as_mut() {
             unsynced.remove(block);
         }
-        match was_in_memory {
-            Some(kept) => {
-                state.memory.insert(block, kept);
-            }
-            None => {
-                state.have.remove(block);
-            }
+        let kept = was_in_memory
+            .is_some_and(|InMemory { ticket, bytes }| self.keep(&mut state, block, ticket, bytes));
+        if !kept {
+            state.have.remove(block);
         }
     }
 
@@ -200,10 +220,19 @@ impl Blob {
         }
         self.learn(new);
         fill.notes.everything |= !new.is_empty();
-        let mut state = write(&self.state);
-        state.have.insert(block);
-        state.memory.insert(block, InMemory { ticket, bytes: Bytes::copy_from_slice(data) });
-        Ok(Some(Put::InMemory))
+        let kept = self.keep(&mut write(&self.state), block, ticket, Bytes::copy_from_slice(data));
+        Ok(kept.then_some(Put::InMemory))
+    }
+
+    /// Keeps a block in memory; false if it has had to make room for others since
+    /// it was admitted.
+    pub(super) fn keep(&self, state: &mut State, block: u32, ticket: Ticket, bytes: Bytes) -> bool {
+        let has_room = self.common.memory.has(ticket);
+        if has_room {
+            state.have.insert(block);
+            state.memory.insert(block, InMemory { ticket, bytes });
+        }
+        has_room
     }
 
     /// Room in memory for a block. Only without a lock.

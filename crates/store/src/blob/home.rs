@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use antiphon_types::{BlobId, BlobSize};
 
-use super::{Blob, Fill};
+use super::{Blob, Fill, Open};
 use crate::common::Common;
 use crate::disk::{self, Access, DiskFile, FileError};
 use crate::head::{self, Layout};
@@ -80,36 +80,59 @@ impl Blob {
         head::data_offset(self.size) + offset
     }
 
-    /// The file, opened if need be.
+    /// The file, opened if need be; to be read where it may not be written to.
     pub(super) fn file(self: &Arc<Self>) -> Result<Arc<dyn DiskFile>, FileError> {
-        if let Some(file) = &read(&self.state).file {
-            return Ok(Arc::clone(file));
+        if let Some(open) = &read(&self.state).file {
+            return Ok(Arc::clone(&open.file));
         }
-        let opened = match self.open_file() {
+        match self.open_file(Access::Write) {
+            Err(error) if error.is_refusal() => self.open_file(Access::Read),
+            opened => opened,
+        }
+    }
+
+    /// The file to be written to, opened if need be.
+    pub(super) fn file_to_write(self: &Arc<Self>) -> Result<Arc<dyn DiskFile>, FileError> {
+        self.common.health.may_write()?;
+        match &read(&self.state).file {
+            Some(open) if open.is_writable => return Ok(Arc::clone(&open.file)),
+            _ => {}
+        }
+        self.open_file(Access::Write)
+    }
+
+    fn open_file(self: &Arc<Self>, access: Access) -> Result<Arc<dyn DiskFile>, FileError> {
+        let opened = match self.try_open(access) {
             Err(error) if error.is_passing() => {
                 self.common.close_all();
-                self.open_file()
+                self.try_open(access)
             }
             opened => opened,
         };
-        Ok(self.opened(opened?))
+        Ok(self.opened(opened?, access))
     }
 
-    fn opened(self: &Arc<Self>, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        write(&self.state).file = Some(Arc::clone(&file));
+    fn try_open(&self, access: Access) -> Result<Arc<dyn DiskFile>, FileError> {
+        let open = |path: PathBuf| {
+            self.common.disk.open(&path, access).map_err(FileError::at("open", &path))
+        };
+        match self.layout {
+            Layout::OneFile => open(self.path()),
+            Layout::TwoFiles => {
+                Ok(self.join(open(self.path())?, open(self.common.data_path(self.id))?))
+            }
+        }
+    }
+
+    pub(super) fn opened(
+        self: &Arc<Self>,
+        file: Arc<dyn DiskFile>,
+        access: Access,
+    ) -> Arc<dyn DiskFile> {
+        let is_writable = access != Access::Read;
+        write(&self.state).file = Some(Open { file: Arc::clone(&file), is_writable });
         self.common.opened(self);
         file
-    }
-
-    fn open_file(&self) -> Result<Arc<dyn DiskFile>, FileError> {
-        let disk = &*self.common.disk;
-        match self.layout {
-            Layout::OneFile => disk::open(disk, &self.path()),
-            Layout::TwoFiles => Ok(self.join(
-                disk::open(disk, &self.path())?,
-                disk::open(disk, &self.common.data_path(self.id))?,
-            )),
-        }
     }
 
     /// The file, made if it is not there; its head is then to be written.
@@ -117,12 +140,13 @@ impl Blob {
         self: &Arc<Self>,
         fill: &mut Fill,
     ) -> Result<Arc<dyn DiskFile>, FileError> {
-        match self.file() {
+        match self.file_to_write() {
             Err(error) if error.is_missing() => {}
             opened => {
                 if opened.is_ok() && fill.home == Home::ToBeMade {
                     // One of an earlier life, which could not be removed.
                     fill.home = Home::Disk;
+                    fill.head_uncharged = true;
                     fill.name_unsynced = true;
                 }
                 return opened;
@@ -135,17 +159,18 @@ impl Blob {
                 self.open_or_make(fill, &self.common.data_path(self.id))?,
             ),
         };
+        fill.head_uncharged |= fill.home == Home::ToBeMade;
         fill.home = Home::Disk;
-        Ok(self.opened(file))
+        Ok(self.opened(file, Access::Create))
     }
 
     fn open_or_make(&self, fill: &mut Fill, path: &Path) -> Result<Arc<dyn DiskFile>, FileError> {
-        match disk::open(&*self.common.disk, path) {
+        let disk = &*self.common.disk;
+        match disk.open(path, Access::Write).map_err(FileError::at("open", path)) {
             Err(error) if error.is_missing() => {
-                let made = self.common.disk.open(path, Access::Create);
                 fill.notes.everything = true;
                 fill.name_unsynced = true;
-                made.map_err(FileError::at("make", path))
+                disk.open(path, Access::Create).map_err(FileError::at("make", path))
             }
             opened => opened,
         }
@@ -155,9 +180,16 @@ impl Blob {
         Arc::new(TwoFiles { head, data, seam: head::data_offset(self.size) })
     }
 
-    /// Closes its file as far as nobody is using it.
-    pub(crate) fn close_file(&self) {
-        write(&self.state).file = None;
+    /// Closes its file, unless there is something to be synced: what went wrong
+    /// with that is surely told only to who had the file open. False if it stays
+    /// open.
+    pub(crate) fn close_file(&self) -> bool {
+        let mut state = write(&self.state);
+        let may_close = state.unsynced.is_none();
+        if may_close {
+            state.file = None;
+        }
+        may_close
     }
 
     pub(super) fn remove_files(&self) -> Result<(), FileError> {
@@ -174,6 +206,6 @@ impl Blob {
     pub(super) fn clear_bit(self: &Arc<Self>, fill: &mut Fill, block: u32) {
         fill.notes.block_changed(block);
         // If it cannot be written now, it will be later.
-        let _ = self.file().and_then(|file| self.write_notes(fill, &*file));
+        let _ = self.file_to_write().and_then(|file| self.write_notes(fill, &*file));
     }
 }

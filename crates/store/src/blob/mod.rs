@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use crate::budget::Charge;
 use crate::common::Common;
-use crate::disk::{DiskFile, FileError};
+use crate::disk::{Access, DiskFile, FileError};
 use crate::hashing::{self, Hash};
 use crate::head::{self, Layout};
 use crate::memory::Ticket;
@@ -60,7 +60,15 @@ struct State {
     /// Read from disk when first needed.
     tree: Option<BlobTree>,
     /// Open while it is used.
-    file: Option<Arc<dyn DiskFile>>,
+    file: Option<Open>,
+    /// How often a block that was there turned out damaged or unreadable.
+    bad: BTreeMap<u32, u8>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: Arc<dyn DiskFile>,
+    is_writable: bool,
 }
 
 #[derive(Debug)]
@@ -79,6 +87,8 @@ struct Fill {
     /// A power cut may take the file's name; and more, if the file was found: who
     /// wrote it may have been killed before it synced.
     name_unsynced: bool,
+    /// The file was made just now; whoever had its head charged takes note.
+    head_uncharged: bool,
 }
 
 /// What is known of a block without asking the disk.
@@ -94,15 +104,13 @@ impl Blob {
         common: &Arc<Common>,
         id: BlobId,
         size: BlobSize,
-    ) -> Result<Self, FileError> {
+    ) -> Result<Arc<Self>, FileError> {
         let file = home::create(common, id, size)?;
         let blob = Self::new(common, Layout::OneFile, id, size, BlockSet::empty(size));
-        {
-            let mut state = write(&blob.state);
-            state.tree = Some(BlobTree::new(id, size));
-            state.file = Some(file);
-            lock(&blob.fill).name_unsynced = true;
-        }
+        let blob = Arc::new(blob);
+        lock(&blob.fill).name_unsynced = true;
+        write(&blob.state).tree = Some(BlobTree::new(id, size));
+        blob.opened(file, Access::Create);
         Ok(blob)
     }
 
@@ -113,7 +121,7 @@ impl Blob {
         id: BlobId,
         size: BlobSize,
         is_refused: bool,
-    ) -> Self {
+    ) -> Arc<Self> {
         let blob = Self::new(common, Layout::OneFile, id, size, BlockSet::empty(size));
         blob.charge.subtract(head::disk_bytes(size));
         write(&blob.state).tree = Some(BlobTree::new(id, size));
@@ -122,7 +130,7 @@ impl Blob {
             fill.home = if is_refused { Home::OfLaterVersion } else { Home::ToBeMade };
             fill.notes.everything = true;
         }
-        blob
+        Arc::new(blob)
     }
 
     /// Takes over the file of a blob whose bitmap claims to `have` blocks.
@@ -147,9 +155,16 @@ impl Blob {
     ) -> Self {
         let charge = Charge::open(&common.ledger, head::disk_bytes(size) + bytes_of(size, &have));
         let memory = BTreeMap::new();
-        let state = State { have, memory, unsynced: None, tree: None, file: None };
+        let bad = BTreeMap::new();
+        let state = State { have, memory, unsynced: None, tree: None, file: None, bad };
         let notes = Notes::default();
-        let fill = Fill { gone: false, home: Home::Disk, notes, name_unsynced: false };
+        let fill = Fill {
+            gone: false,
+            home: Home::Disk,
+            notes,
+            name_unsynced: false,
+            head_uncharged: false,
+        };
         Self {
             id,
             size,
@@ -185,6 +200,13 @@ impl Blob {
     /// Whether it was used since the store was opened.
     pub(crate) fn is_used(&self) -> bool {
         read(&self.state).tree.is_some()
+    }
+
+    /// Whether it has no block and no file.
+    pub(crate) fn is_nothing(&self) -> bool {
+        // Whoever is filling it has something for it.
+        self.fill.try_lock().is_ok_and(|fill| !matches!(fill.home, Home::Disk | Home::Unreadable))
+            && read(&self.state).have.is_empty()
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -271,7 +293,10 @@ impl Blob {
             return Look::InMemory(kept.bytes.clone());
         }
         match state.tree.as_ref().and_then(|tree| tree.block_hash(block)) {
-            Some(expected) => Look::OnDisk(expected, state.file.clone()),
+            Some(expected) => {
+                let file = state.file.as_ref().map(|open| Arc::clone(&open.file));
+                Look::OnDisk(expected, file)
+            }
             None => Look::Absent,
         }
     }
@@ -303,7 +328,7 @@ impl Blob {
             Look::OnDisk(..) | Look::Absent => return Ok(None),
         };
         // Its file may be another by now: deleted, or put back.
-        write(&self.state).file = None;
+        self.close_file();
         match self.file().and_then(|file| self.fetch(&*file, block)) {
             Ok(Some(bytes)) if self.is_block(block, &bytes, &expected) => return Ok(Some(bytes)),
             Err(error) if error.is_passing() => return Err(error),
@@ -335,8 +360,19 @@ impl Blob {
         }
     }
 
-    /// Takes a block that is on disk out of the books; false if it is not in.
+    /// Takes a block out that its place on the disk did not give; false if it is
+    /// not in.
     fn take_out(&self, state: &mut State, block: u32) -> bool {
+        let was_there = self.remove_from_books(state, block);
+        if was_there {
+            let times = state.bad.entry(block).or_default();
+            *times = times.saturating_add(1);
+        }
+        was_there
+    }
+
+    /// Takes a block that is on disk out of the books; false if it is not in.
+    fn remove_from_books(&self, state: &mut State, block: u32) -> bool {
         let was_there = state.have.remove(block);
         if was_there {
             if let Some(unsynced) = state.unsynced.as_mut() {
@@ -353,6 +389,12 @@ impl Blob {
 }
 
 impl State {
+    /// Whether the place of a block on the disk has failed before, written anew or
+    /// not: it is not written to again.
+    fn is_bad(&self, block: u32) -> bool {
+        self.bad.get(&block).is_some_and(|times| *times > 1)
+    }
+
     /// Whether the disk has a block.
     fn is_on_disk(&self, block: u32) -> bool {
         self.have.contains(block) && !self.memory.contains_key(&block)

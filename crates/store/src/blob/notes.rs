@@ -134,7 +134,7 @@ impl Blob {
         let mut fill = crate::sync::lock(&self.fill);
         if !fill.gone && fill.home == super::Home::Disk && !fill.notes.is_empty() {
             // What is not noted is fetched again.
-            let _ = self.file().and_then(|file| self.write_notes(&mut fill, &*file));
+            let _ = self.file_to_write().and_then(|file| self.write_notes(&mut fill, &*file));
         }
     }
 }

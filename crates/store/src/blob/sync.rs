@@ -5,9 +5,8 @@ use std::sync::Arc;
 use antiphon_types::BlockSet;
 
 use super::home::Home;
-use super::{Blob, Fill, InMemory, Room};
+use super::{Blob, Fill, Room};
 use crate::disk::FileError;
-use crate::head;
 use crate::sync::{lock, read, write};
 
 /// What a sync did.
@@ -59,9 +58,7 @@ impl Blob {
         });
         if let Err(error) = synced {
             self.common.health.failed(&error);
-            // Blocks that were written meanwhile may have failed with the others.
-            self.note_unsynced(unsynced);
-            let uncertain = write(&self.state).unsynced.take();
+            let uncertain = self.uncertain(unsynced, name_unsynced);
             let is_gone = !self.rescue(uncertain.as_ref());
             return if is_gone { Ok(Synced::Nothing) } else { Err(error) };
         }
@@ -72,6 +69,21 @@ impl Blob {
     /// The folder was synced after a [`Synced::NewFile`].
     pub(crate) fn name_is_durable(&self) {
         lock(&self.fill).name_unsynced = false;
+    }
+
+    /// Blocks of which a failed sync leaves nobody sure: those that it was for,
+    /// those that were written meanwhile and, if the file was never synced in this
+    /// life, those that it was found with.
+    fn uncertain(&self, unsynced: Option<BlockSet>, was_never_synced: bool) -> Option<BlockSet> {
+        self.note_unsynced(unsynced);
+        if was_never_synced {
+            let mut on_disk = self.blocks();
+            for block in read(&self.state).memory.keys() {
+                on_disk.remove(*block);
+            }
+            self.note_unsynced(Some(on_disk));
+        }
+        write(&self.state).unsynced.take()
     }
 
     /// Puts blocks back among those that are to be synced.
@@ -105,27 +117,29 @@ impl Blob {
 
     /// False if the budget has no room for it.
     fn write_back_block(self: &Arc<Self>, block: u32, room: &impl Room) -> Result<bool, FileError> {
-        let bytes = {
-            let new_file = lock(&self.fill).home == Home::ToBeMade;
-            self.block_bytes(block) + if new_file { head::disk_bytes(self.size) } else { 0 }
-        };
-        if !room.charge(bytes) {
+        let (bytes, head) = (self.block_bytes(block), self.bytes_of_new_file());
+        if !room.charge(bytes + head) {
             return Ok(false);
         }
         let mut fill = lock(&self.fill);
         let kept = read(&self.state).memory.get(&block).map(|kept| kept.bytes.clone());
-        let (Some(kept), false) = (kept, fill.gone) else {
-            self.charge.subtract(bytes);
-            return Ok(true);
+        let written = match kept.filter(|_| !fill.gone) {
+            Some(kept) => {
+                self.write_block(&mut fill, block, &kept, std::iter::empty()).map(|()| true)
+            }
+            None => Ok(false),
         };
-        if let Err(error) = self.write_block(&mut fill, block, &kept, std::iter::empty()) {
-            fill.notes.everything = true;
-            self.charge.subtract(bytes);
-            self.common.health.failed(&error);
-            return Err(error);
+        fill.notes.everything |= written.is_err();
+        self.settle_head(&mut fill, head);
+        match &written {
+            Ok(true) => self.common.health.succeeded(),
+            Ok(false) => self.charge.subtract(bytes),
+            Err(error) => {
+                self.charge.subtract(bytes);
+                self.common.health.failed(error);
+            }
         }
-        self.common.health.succeeded();
-        Ok(true)
+        written.map(|_| true)
     }
 
     /// Takes blocks that may not have reached the disk into memory, or drops
@@ -140,9 +154,8 @@ impl Blob {
             let mut state = write(&self.state);
             match (ticket, read) {
                 (Some(ticket), Some(bytes)) => {
-                    self.take_out(&mut state, block);
-                    state.have.insert(block);
-                    state.memory.insert(block, InMemory { ticket, bytes });
+                    self.remove_from_books(&mut state, block);
+                    self.keep(&mut state, block, ticket, bytes);
                 }
                 (ticket, _) => {
                     ticket.into_iter().for_each(|ticket| self.common.memory.release(ticket));

@@ -159,16 +159,6 @@ impl FileError {
     }
 }
 
-/// Opens a file for reading and writing, or for reading where nothing may be
-/// written.
-pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, FileError> {
-    let opened = disk.open(path, Access::Write).map_err(FileError::at("open", path));
-    match opened {
-        Err(error) if error.is_refusal() => open_to_read(disk, path),
-        opened => opened,
-    }
-}
-
 /// Opens what will not be written to.
 pub(crate) fn open_to_read(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, FileError> {
     disk.open(path, Access::Read).map_err(FileError::at("open", path))

@@ -57,7 +57,7 @@ impl Inner {
 
     /// Makes the file of a blob; where the disk does not take it, the blob is
     /// in memory.
-    pub(super) fn create(&self, blob: BlobId, size: BlobSize) -> Result<Blob, BeginError> {
+    pub(super) fn create(&self, blob: BlobId, size: BlobSize) -> Result<Arc<Blob>, BeginError> {
         let health = &self.common.health;
         if health.may_try() {
             let mut created = Blob::create(&self.common, blob, size);
@@ -75,6 +75,7 @@ impl Inner {
                 Err(error) => health.failed(&error),
             }
         }
+        write(&self.catalog).forget_empty();
         Ok(Blob::without_file(&self.common, blob, size, false))
     }
 
@@ -112,7 +113,11 @@ impl Inner {
         let Some(victims) = victims else { return false };
         for (victim, _turn) in victims {
             // Files that cannot be removed are found again at the next opening.
-            let _ = victim.destroy();
+            if let Err(error) = victim.destroy()
+                && error.is_refusal()
+            {
+                self.common.health.failed(&error);
+            }
         }
         true
     }
