@@ -89,6 +89,9 @@ struct Fill {
     name_unsynced: bool,
     /// The file was made just now; whoever had its head charged takes note.
     head_uncharged: bool,
+    /// A sync failed before any did not: what was found may be in the system's
+    /// memory alone, which will not write it any more.
+    found_unsynced: bool,
 }
 
 /// What is known of a block without asking the disk.
@@ -164,6 +167,7 @@ impl Blob {
             notes,
             name_unsynced: false,
             head_uncharged: false,
+            found_unsynced: false,
         };
         Self {
             id,

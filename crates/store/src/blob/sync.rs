@@ -5,7 +5,7 @@ use std::sync::Arc;
 use antiphon_types::BlockSet;
 
 use super::home::Home;
-use super::{Blob, Fill, Room};
+use super::{Blob, Fill, Look, Room};
 use crate::disk::FileError;
 use crate::sync::{lock, read, write};
 
@@ -37,7 +37,8 @@ impl Blob {
                 return written.map(|()| Synced::Nothing);
             }
             if written.is_ok()
-                && let Err(error) = self.write_notes_now(&mut fill)
+                && let Err(error) =
+                    self.write_found_again(&mut fill).and_then(|()| self.write_notes_now(&mut fill))
             {
                 self.common.health.failed(&error);
                 self.note_unsynced(unsynced);
@@ -58,7 +59,9 @@ impl Blob {
         });
         if let Err(error) = synced {
             self.common.health.failed(&error);
-            let uncertain = self.uncertain(unsynced, name_unsynced);
+            // Blocks that were written meanwhile may have failed with the others.
+            self.note_unsynced(unsynced);
+            let uncertain = write(&self.state).unsynced.take();
             let is_gone = !self.rescue(uncertain.as_ref());
             return if is_gone { Ok(Synced::Nothing) } else { Err(error) };
         }
@@ -69,21 +72,6 @@ impl Blob {
     /// The folder was synced after a [`Synced::NewFile`].
     pub(crate) fn name_is_durable(&self) {
         lock(&self.fill).name_unsynced = false;
-    }
-
-    /// Blocks of which a failed sync leaves nobody sure: those that it was for,
-    /// those that were written meanwhile and, if the file was never synced in this
-    /// life, those that it was found with.
-    fn uncertain(&self, unsynced: Option<BlockSet>, was_never_synced: bool) -> Option<BlockSet> {
-        self.note_unsynced(unsynced);
-        if was_never_synced {
-            let mut on_disk = self.blocks();
-            for block in read(&self.state).memory.keys() {
-                on_disk.remove(*block);
-            }
-            self.note_unsynced(Some(on_disk));
-        }
-        write(&self.state).unsynced.take()
     }
 
     /// Puts blocks back among those that are to be synced.
@@ -97,6 +85,35 @@ impl Blob {
             }
             (none, blocks) => *none = blocks,
         }
+    }
+
+    /// Writes in place what was found on disk, if a sync of it failed.
+    fn write_found_again(self: &Arc<Self>, fill: &mut Fill) -> Result<(), FileError> {
+        if !fill.found_unsynced {
+            return Ok(());
+        }
+        let file = self.file_to_write()?;
+        let have = read(&self.state).have.clone();
+        for block in have.ranges().flat_map(|range| range.iter()) {
+            let (Some(index), Look::OnDisk(expected, _)) =
+                (self.size.block(block), self.look(block))
+            else {
+                continue;
+            };
+            match self.fetch(&*file, block) {
+                Ok(Some(bytes)) if self.is_block(block, &bytes, &expected) => {
+                    let place = self.place(index.offset());
+                    file.write_at(&bytes, place).map_err(self.failed("write to"))?;
+                }
+                Err(error) if error.is_passing() => return Err(error),
+                _ => {
+                    self.unclaim(&mut write(&self.state), block);
+                    fill.notes.block_changed(block);
+                }
+            }
+        }
+        fill.found_unsynced = false;
+        Ok(())
     }
 
     fn write_notes_now(self: &Arc<Self>, fill: &mut Fill) -> Result<(), FileError> {
@@ -145,8 +162,12 @@ impl Blob {
     /// Takes blocks that may not have reached the disk into memory, or drops
     /// them; false if it is all the same, because the blob is gone.
     fn rescue(self: &Arc<Self>, blocks: Option<&BlockSet>) -> bool {
-        // Of the head, too, nobody knows.
-        lock(&self.fill).notes.everything = true;
+        {
+            let mut fill = lock(&self.fill);
+            // Of the head, too, nobody knows.
+            fill.notes.everything = true;
+            fill.found_unsynced |= fill.name_unsynced;
+        }
         for block in blocks.into_iter().flat_map(BlockSet::ranges).flat_map(|range| range.iter()) {
             let ticket = self.admit(block);
             let fill = lock(&self.fill);
@@ -170,7 +191,7 @@ impl Blob {
 
     /// A block that is on disk, if what the disk gives now is that block.
     fn read_on_disk(self: &Arc<Self>, block: u32) -> Option<bytes::Bytes> {
-        let super::Look::OnDisk(expected, _) = self.look(block) else { return None };
+        let Look::OnDisk(expected, _) = self.look(block) else { return None };
         let bytes = self.file().and_then(|file| self.fetch(&*file, block)).ok().flatten()?;
         self.is_block(block, &bytes, &expected).then_some(bytes)
     }
