@@ -149,6 +149,7 @@ impl World {
         let flushed = self.store().flush();
         assert!(flushed.is_ok(), "the disk is well, and {flushed:?}");
         self.flush();
+        self.check(Step::Flush);
         self.end_life(Crash::Kill, true);
         self.model.none_is_spoilt();
         for blob in 0..self.blobs.len() {
@@ -159,6 +160,7 @@ impl World {
         }
         assert_eq!(self.store().status().trouble, None);
         self.flush();
+        self.check(Step::Flush);
         let complete = self.complete();
         assert!(!complete.is_empty());
         let may_lack = self.has_clutter || self.model.has_distrusted();
