@@ -16,6 +16,7 @@ pub mod lab;
 pub mod test;
 pub mod tidy;
 pub mod tools;
+pub mod torture;
 pub mod workspace;
 
 /// Antiphon's chores.
@@ -43,6 +44,8 @@ enum Chore {
     Lab(lab::Lab),
     /// Every parser and state machine in turn, under any input.
     Fuzz(fuzz::Args),
+    /// A store on disks that fail, through crashes at any instant.
+    Torture(torture::Args),
 }
 
 /// Runs the chore that the command line names.
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
         Chore::Codegen(args) => codegen::run(&args).map(|()| ExitCode::SUCCESS),
         Chore::Lab(lab) => lab::run(&lab),
         Chore::Fuzz(args) => fuzz::run(&args).map(|()| ExitCode::SUCCESS),
+        Chore::Torture(args) => torture::run(&args).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");

@@ -15,6 +15,8 @@ pub enum Tool {
     Ogg123,
     /// Reads what was captured on a link.
     Tcpdump,
+    /// Lets a system call fail, or kills who makes it.
+    Strace,
     /// Network namespaces and TUN devices: see [`crate::lab`].
     Link,
     /// Runs the client of `docs/python`: see [`python`].
@@ -23,8 +25,8 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Ffmpeg, Self::Ogg123, Self::Tcpdump, Self::Link, Self::Python];
+    pub const ALL: [Self; 6] =
+        [Self::Ffmpeg, Self::Ogg123, Self::Tcpdump, Self::Strace, Self::Link, Self::Python];
 
     /// What it is called.
     #[must_use]
@@ -33,6 +35,7 @@ impl Tool {
             Self::Ffmpeg => "ffmpeg",
             Self::Ogg123 => "ogg123",
             Self::Tcpdump => "tcpdump",
+            Self::Strace => "strace",
             Self::Link => "lab link",
             Self::Python => "python",
         }
@@ -44,6 +47,7 @@ impl Tool {
         match self {
             Self::Ffmpeg | Self::Ogg123 => "other decoders hear in an export what we hear",
             Self::Tcpdump => "a capture of the traffic shows nothing in the clear",
+            Self::Strace => "the store killed in, and failed by, real system calls",
             Self::Link => "sessions, first sound and recovery over a slow or failing link",
             Self::Python => "a client written from docs/protocol.md alone logs in and plays",
         }
@@ -56,6 +60,7 @@ impl Tool {
             Self::Ffmpeg => (&["-version"], "ffmpeg"),
             Self::Ogg123 => (&["--version"], "vorbis-tools"),
             Self::Tcpdump => (&["--version"], "tcpdump"),
+            Self::Strace => return strace_absent(),
             Self::Link => return link_absent(),
             Self::Python => return python_absent(),
         };
@@ -98,6 +103,21 @@ fn python_absent() -> Option<String> {
             python().display()
         )
     })
+}
+
+#[cfg(target_os = "linux")]
+fn strace_absent() -> Option<String> {
+    let mut probe = Command::new("strace");
+    probe.args(["-qq", "-o", "/dev/null", "true"]).stdin(Stdio::null());
+    let traces = probe.output().is_ok_and(|output| output.status.success());
+    (!traces).then(|| {
+        "not installed, or not allowed to trace; Debian has it in the package strace".to_owned()
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn strace_absent() -> Option<String> {
+    Some("only Linux has it".to_owned())
 }
 
 #[cfg(target_os = "linux")]
