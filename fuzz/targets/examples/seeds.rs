@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     seeds.extend(protobuf());
     seeds.extend([records()?, names(), identity()]);
     seeds.extend(handshakes());
+    seeds.extend(folders());
     for (target, name, input) in seeds {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
@@ -83,6 +84,35 @@ fn handshakes() -> Vec<Seed> {
         ("handshake", format!("top-bit-{name}"), input)
     };
     vec![seed("nn", 3), seed("xx", 8), seed("ik", 13)]
+}
+
+/// Changes of each file of a store, at places that mean something: four of blobs,
+/// two copies of the index.
+fn folders() -> Vec<Seed> {
+    let (bytes, emptied, gone, renamed, header_right, index_right) = (0, 4, 5, 6, 7, 8);
+    let seed = |name: &str, file: u8, rest: &[u8]| {
+        ("folder", format!("{name}-{file}"), [&[file], rest].concat())
+    };
+    let of_blobs = (0..4).flat_map(|file| {
+        [
+            seed("bitmap", file, &[bytes, 64, 1, 0xff]),
+            seed("pair", file, &[bytes, 140, 1, 0xff]),
+            seed("size", file, &[bytes, 16, 1, 9, file, header_right]),
+            seed("version", file, &[bytes, 8, 1, 3, file, header_right]),
+            seed("gone", file, &[gone]),
+            seed("renamed", file, &[renamed, file]),
+            seed("empty", file, &[2]),
+            seed("zeros", file, &[emptied, 0x50, 0]),
+        ]
+    });
+    let of_indices = (4..6).flat_map(|file| {
+        [
+            seed("generation", file, &[bytes, 16, 1, 0xff, file, index_right]),
+            seed("flags", file, &[bytes, 64, 2, 0xff, 0xff, file, index_right]),
+            seed("version", file, &[bytes, 8, 1, 3, file, index_right]),
+        ]
+    });
+    of_blobs.chain(of_indices).collect()
 }
 
 fn protobuf() -> Vec<Seed> {
