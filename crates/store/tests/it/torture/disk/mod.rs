@@ -218,6 +218,7 @@ impl Disk for SimDisk {
             Access::Read => state.open(path)?,
             // What may not be written may not be opened to be written.
             Access::Write if state.faults.is_read_only && !state.faults.are_paused => {
+                state.errors += 1;
                 return Err(Fault::ReadOnly.error());
             }
             Access::Write => state.open(path)?,
@@ -225,7 +226,8 @@ impl Disk for SimDisk {
         };
         state.opened(inode);
         let life = state.life;
-        Ok(Arc::new(SimFile { disk: self.clone(), path: path.to_owned(), inode, life }))
+        let (disk, path) = (self.clone(), path.to_owned());
+        Ok(Arc::new(SimFile { disk, path, access, inode, life }))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
@@ -264,6 +266,7 @@ impl Disk for SimDisk {
 struct SimFile {
     disk: SimDisk,
     path: PathBuf,
+    access: Access,
     inode: usize,
     life: u64,
 }
@@ -304,6 +307,7 @@ impl DiskFile for SimFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        assert_ne!(self.access, Access::Read, "a file opened to be read is written to");
         self.state()?.write(&self.path, self.inode, bytes, offset as usize)
     }
 
