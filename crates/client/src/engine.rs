@@ -272,7 +272,7 @@ impl Engine {
             library: Arc::new(library),
             records,
             trouble,
-            told_of_trouble: false,
+            told: None,
             neighbourhood,
             sharing: config.sharing,
             events,

@@ -94,8 +94,8 @@ pub(crate) struct Node {
     pub(crate) library: Arc<Library>,
     pub(crate) records: Records,
     pub(crate) trouble: DiskTrouble,
-    /// Whether the listener knows of it.
-    pub(crate) told_of_trouble: bool,
+    /// What the listener is told of it.
+    pub(crate) told: Option<String>,
     pub(crate) neighbourhood: Neighbourhood,
     /// Whether other listeners are used and served.
     pub(crate) sharing: bool,
@@ -181,12 +181,12 @@ impl Node {
 
     /// Says what is wrong with the disk, once; while music plays, its display
     /// does.
-    fn tell_of_trouble(&mut self) {
-        let Some(trouble) = self.trouble.told() else { return };
-        if !self.told_of_trouble && self.play.is_none() {
+    pub(crate) fn tell_of_trouble(&mut self) {
+        let Some(trouble) = self.trouble.tell() else { return };
+        if self.play.is_none() {
             tracing::warn!("{trouble}");
         }
-        self.told_of_trouble = true;
+        self.told = Some(trouble);
     }
 
     fn obey(&mut self, command: Command) {
@@ -200,10 +200,12 @@ impl Node {
                 });
             }
             Command::Flush { done } => {
-                let (store, told) = (self.store.clone(), self.told_of_trouble);
+                let (store, trouble) = (self.store.clone(), self.trouble.clone());
                 tokio::task::spawn_blocking(move || {
-                    let flushed = store.flush().map_err(|error| error.to_string());
-                    let _ = done.send(if told { Ok(()) } else { flushed });
+                    if let Err(error) = store.flush() {
+                        trouble.note(&error);
+                    }
+                    let _ = done.send(trouble.tell().map_or(Ok(()), Err));
                 });
             }
         }
@@ -596,8 +598,16 @@ async fn tell_plays(session: &Session, unreported: Unreported) -> bool {
     }
     let report = request::Kind::ReportPlays(proto::ReportPlays { plays });
     let acknowledged = matches!(session.ask(report).await, Ok(reply::Kind::PlaysReported(_)));
-    if acknowledged {
-        let _ = tokio::task::spawn_blocking(move || reported.acknowledged()).await;
+    if !acknowledged {
+        return false;
     }
-    acknowledged
+    match tokio::task::spawn_blocking(move || reported.acknowledged()).await {
+        Ok(Ok(())) => true,
+        // What is still there would be told again at once, and again.
+        Ok(Err(error)) => {
+            tracing::debug!("plays will be reported again: {error}");
+            false
+        }
+        Err(_) => false,
+    }
 }

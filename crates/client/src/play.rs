@@ -437,6 +437,7 @@ impl Node {
 
     /// Brings the display up to date.
     pub(crate) fn show(&mut self) {
+        self.tell_of_trouble();
         let waiting = self.waiting();
         let now = self.clock.now();
         let Some(current) = &self.play else { return };
@@ -467,7 +468,7 @@ impl Node {
             waiting: waiting.filter(|_| {
                 current.stalled_since.is_some() || stuck || current.rendition.is_none()
             }),
-            trouble: self.trouble.told().map(str::to_owned),
+            trouble: self.told.clone(),
         };
         current.status.send_if_modified(|shown| {
             let changed = *shown != status;

@@ -154,8 +154,7 @@ impl Records {
         lost: impl Fn(&io::Error) + Send + 'static,
         recorded: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
-        fs::create_dir_all(&unreported)?;
-        let mut writer = Writer { file: append(&lines)?, lines, unreported: unreported.clone() };
+        let mut writer = Writer { file: None, lines, unreported: unreported.clone() };
         let (events, queue) = mpsc::channel::<Event>();
         let thread = std::thread::Builder::new().name("antiphon-records".to_owned());
         let writer = thread.spawn(move || {
@@ -195,21 +194,19 @@ impl Drop for Records {
 }
 
 struct Writer {
-    file: File,
+    /// Opened with the first line, and again after a line was lost.
+    file: Option<File>,
     lines: PathBuf,
     unreported: PathBuf,
 }
 
 impl Writer {
     fn write(&mut self, event: &Event) -> io::Result<()> {
-        if self.file.metadata()?.len() > MAX_RECORDS_BYTES {
-            fs::rename(&self.lines, self.lines.with_extension("old.jsonl"))?;
-            self.file = append(&self.lines)?;
-        }
         let line = serde_json::to_string(&Line { at_ms: wall_clock_ms(), event })
             .map_err(io::Error::other)?;
         self.write_line(&line)?;
         if let Event::Play(play) = event {
+            fs::create_dir_all(&self.unreported)?;
             let path = self.unreported.join(TrackId::new(play.id).to_string());
             replace_file(&path, &play_event(play).encode_to_vec(), false)?;
         }
@@ -220,13 +217,22 @@ impl Writer {
 impl Writer {
     /// Writes a line, or nothing.
     fn write_line(&mut self, line: &str) -> io::Result<()> {
-        let before = self.file.metadata()?.len();
-        let written = self.file.write_all(format!("{line}\n").as_bytes());
-        if written.is_err() {
-            // A disk that is full may have taken a part.
-            self.file.set_len(before)?;
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => append(&self.lines)?,
+        };
+        if file.metadata()?.len() > MAX_RECORDS_BYTES {
+            fs::rename(&self.lines, self.lines.with_extension("old.jsonl"))?;
+            file = append(&self.lines)?;
         }
-        written
+        let before = file.metadata()?.len();
+        if let Err(error) = file.write_all(format!("{line}\n").as_bytes()) {
+            // A disk that is full may have taken a part.
+            file.set_len(before)?;
+            return Err(error);
+        }
+        self.file = Some(file);
+        Ok(())
     }
 }
 
@@ -243,15 +249,16 @@ impl Unreported {
     /// Some of them, at most 100, with what to say when the server has them.
     pub fn read(&self) -> (Vec<proto::PlayEvent>, Reported) {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let files: Vec<PathBuf> = entries
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_none())
+        let files: Vec<PathBuf> =
+            entries.map(|entry| entry.path()).filter(|path| path.extension().is_none()).collect();
+        let (plays, files) = files
+            .into_iter()
+            .filter_map(|file| {
+                let bytes = Bytes::from(fs::read(&file).ok()?);
+                Some((proto::PlayEvent::decode(bytes).ok()?, file))
+            })
             .take(REPORTED_AT_ONCE)
-            .collect();
-        let plays = files
-            .iter()
-            .filter_map(|file| proto::PlayEvent::decode(Bytes::from(fs::read(file).ok()?)).ok())
-            .collect();
+            .unzip();
         (plays, Reported { files })
     }
 }
@@ -262,13 +269,11 @@ pub struct Reported {
 }
 
 impl Reported {
-    /// The server has them.
-    pub fn acknowledged(self) {
-        for file in self.files {
-            if let Err(error) = fs::remove_file(&file) {
-                tracing::warn!("{} will be reported again: {error}", file.display());
-            }
-        }
+    /// The server has them. The error is why one of them will be reported again,
+    /// some other time; it counts them once all the same.
+    pub fn acknowledged(self) -> io::Result<()> {
+        let removed: Vec<_> = self.files.iter().map(fs::remove_file).collect();
+        removed.into_iter().collect()
     }
 }
 
@@ -344,7 +349,7 @@ mod tests {
         let (plays, reported) = records.unreported().read();
         assert_eq!(plays, [play_event(&play)]);
         assert_eq!(plays[0].first_sound_us, 2250);
-        reported.acknowledged();
+        reported.acknowledged().unwrap();
         assert!(records.unreported().read().0.is_empty());
     }
 }

@@ -158,7 +158,7 @@ fn ingest_file(
     let source_hash = hash_file(path)?;
     let track = service.keys.track_id(&source_hash);
     if let Some(known) = service.catalog.track(track)?
-        && known.renditions.iter().all(|known| service.origin.get(known.blob).is_some())
+        && known.renditions.iter().all(|known| service.origin.is_whole(known.blob))
     {
         return Ok(Outcome::AlreadyThere { track });
     }

@@ -83,7 +83,9 @@ impl Catalog {
 
     pub(crate) fn remove(&mut self, blob: BlobId) -> Option<Arc<Blob>> {
         self.policy.remove(blob);
-        self.blobs.remove(&blob).map(|kept| kept.blob)
+        let removed = self.blobs.remove(&blob).map(|kept| kept.blob);
+        self.is_dirty |= removed.is_some();
+        removed
     }
 
     /// The blob was played at that time.

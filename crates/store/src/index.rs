@@ -3,6 +3,7 @@
 //! There are two copies, each replaced as a whole, one after the other: no
 //! crash and no damage to one file loses a pin.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -19,8 +20,11 @@ const RECORD_BYTES: usize = 48;
 const CHECKSUM_BYTES: usize = 32;
 const PINNED: u64 = 1;
 const GONE: u64 = 2;
-/// More than a million blobs. A larger file is not one we wrote.
-const LARGEST_FILE_BYTES: u64 = 1 << 26;
+/// More than there are blobs in any cache of a disk.
+const MOST_RECORDS: usize = 5_000_000;
+/// A larger file is not one we wrote.
+const LARGEST_FILE_BYTES: u64 =
+    (HEADER_BYTES + MOST_RECORDS * RECORD_BYTES + CHECKSUM_BYTES) as u64;
 
 /// What the index tells of one blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +116,11 @@ fn encode(index: &Index) -> Vec<u8> {
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(&index.generation.to_le_bytes());
-    for record in &index.records {
+    // Beyond all measure, pins count, and of the others those that are to stay.
+    let surplus = index.records.len().saturating_sub(MOST_RECORDS);
+    let left_out = index.records.iter().filter(|record| !record.pinned).take(surplus);
+    let left_out: BTreeSet<BlobId> = left_out.map(|record| record.blob).collect();
+    for record in index.records.iter().filter(|record| !left_out.contains(&record.blob)) {
         let seconds =
             record.last_play.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
         bytes.extend_from_slice(record.blob.as_bytes());

@@ -12,12 +12,15 @@ use crate::disk::{self, DiskFile, Durable, FileError, SystemDisk};
 use crate::error::{AddError, OriginReadError};
 use crate::outboard;
 use crate::proof::ProofCursor;
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, RwLock, lock, read, write};
 use crate::tree::BlobTree;
 
 /// Blobs whose tree and file are kept at hand. Default 256: a server reads the
 /// same few blobs over and over, and the rest from the start.
 const AT_HAND: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
+
+/// The outboard of the largest blob: its length, and a pair for each block but one.
+const LARGEST_OUTBOARD_BYTES: u64 = 8 + (64 << 22);
 
 /// A folder of complete, immutable blobs.
 ///
@@ -38,7 +41,8 @@ pub struct OriginBlob {
 #[derive(Debug)]
 struct Inner {
     tree: BlobTree,
-    data: Arc<dyn DiskFile>,
+    /// Opened again when a block in it is bad: the file may have been restored.
+    data: RwLock<Arc<dyn DiskFile>>,
     path: PathBuf,
 }
 
@@ -65,7 +69,15 @@ impl Origin {
         let outboard = outboard::encode(bytes).ok_or(antiphon_types::BlobSizeError(0))?;
         disk::replace(&SystemDisk, &self.outboard_path(blob), &outboard, Durable::Yes)?;
         disk::replace(&SystemDisk, &self.data_path(blob), bytes, Durable::Yes)?;
+        // Whoever asked meanwhile may have found the old one.
+        lock(&self.at_hand).pop(&blob);
         Ok((blob, size))
+    }
+
+    /// Whether a blob is there with every block as it should be. Reads all of it.
+    pub fn is_whole(&self, blob: BlobId) -> bool {
+        self.get(blob)
+            .is_some_and(|blob| blob.size().all().iter().all(|block| blob.read(block).is_ok()))
     }
 
     /// A blob; none if it is not there or was altered beyond use.
@@ -78,7 +90,7 @@ impl Origin {
         let path = self.data_path(blob);
         let data = disk::open_to_read(&SystemDisk, &path).ok()?;
         let tree = self.stored_tree(blob).or_else(|| self.new_tree(blob))?;
-        let inner = Inner { tree, data, path };
+        let inner = Inner { tree, data: RwLock::new(data), path };
         let inner = if inner.has_end() {
             inner
         } else {
@@ -93,8 +105,9 @@ impl Origin {
 
     /// The tree in the outboard; none if that is missing or damaged.
     fn stored_tree(&self, blob: BlobId) -> Option<BlobTree> {
-        let stored =
-            disk::read_all(&SystemDisk, &self.outboard_path(blob), u64::MAX).ok().flatten()?;
+        let stored = disk::read_all(&SystemDisk, &self.outboard_path(blob), LARGEST_OUTBOARD_BYTES)
+            .ok()
+            .flatten()?;
         outboard::decode(blob, &stored).ok()
     }
 
@@ -127,11 +140,24 @@ impl Origin {
 impl Inner {
     /// Reads a block and verifies it.
     fn read(&self, block: u32) -> Result<Bytes, OriginReadError> {
+        let data = Arc::clone(&read(&self.data));
+        match self.read_from(&*data, block) {
+            Err(OriginReadError::Damaged(_)) => {
+                let restored = disk::open_to_read(&SystemDisk, &self.path)?;
+                let found = self.read_from(&*restored, block)?;
+                *write(&self.data) = restored;
+                Ok(found)
+            }
+            found => found,
+        }
+    }
+
+    fn read_from(&self, data: &dyn DiskFile, block: u32) -> Result<Bytes, OriginReadError> {
         let size = self.tree.size();
         let index = size.block(block).ok_or(OriginReadError::OutOfRange(block))?;
         let len = size.block_bytes(index) as usize;
         let mut buffer = Vec::with_capacity(len);
-        let filled = self.data.read_at(&mut buffer, len, index.offset());
+        let filled = data.read_at(&mut buffer, len, index.offset());
         match filled.map_err(FileError::at("read", &self.path)) {
             Err(error) if error.is_missing() => return Err(OriginReadError::Damaged(block)),
             filled => filled?,

@@ -65,11 +65,17 @@ fn look_at_all(common: &Arc<Common>, candidates: &[(Layout, BlobId)]) -> Result<
     thread::scope(|scope| {
         let readers: Vec<_> = candidates
             .chunks(share)
-            .map(|part| scope.spawn(move || look_at(common, part)))
+            .map(|part| {
+                let reader = thread::Builder::new().spawn_scoped(scope, || look_at(common, part));
+                (part, reader)
+            })
             .collect();
-        for reader in readers {
-            // None panics; a blob that one would not tell of is found next time.
-            let part = reader.join().unwrap_or_else(|_| Ok(Found::default()))?;
+        for (part, reader) in readers {
+            let part = match reader.map(thread::ScopedJoinHandle::join) {
+                Ok(Ok(part)) => part?,
+                // There is no thread to be had.
+                _ => look_at(common, part)?,
+            };
             found.blobs.extend(part.blobs);
             found.refused.extend(part.refused);
         }

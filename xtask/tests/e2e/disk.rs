@@ -15,7 +15,7 @@ use crate::support::listener::{Play, ended};
 use crate::support::{Process, Service, Track, music};
 
 /// What a listener is told.
-const TOLD: &str = "music goes on, but is not kept";
+const TOLD: &str = "music goes on, but the disk does not keep it all";
 
 /// A file system in memory, unmounted when it is dropped.
 struct SmallDisk(PathBuf);

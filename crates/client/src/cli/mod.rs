@@ -232,7 +232,9 @@ async fn daemon(common: &Common, data: &DataDir) -> Result<ExitCode, Failure> {
     let engine = common.engine(data).await?;
     eprintln!("online; Ctrl-C ends");
     stopped().await?;
-    engine.flush().await?;
+    if let Err(error) = engine.flush().await {
+        eprintln!("antiphon: {error}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -72,7 +72,7 @@ pub(super) async fn play(
         }
     };
     if let Err(error) = engine.flush().await {
-        eprintln!("antiphon: what was heard may not be kept: {error}");
+        eprintln!("antiphon: {error}");
     }
     Ok(outcome)
 }
@@ -128,6 +128,8 @@ async fn play_one(
             Ok(()) = status.changed() => progress.show(&status.borrow_and_update()),
         }
     };
+    // It may have changed at the very end.
+    progress.show(&status.borrow_and_update());
     progress.clear();
     let record = record?;
     if json {

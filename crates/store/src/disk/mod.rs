@@ -34,12 +34,24 @@ pub use system::SystemDisk;
 
 /// A disk: folders of files, each named by its path.
 ///
-/// Errors are those of [`std::io`]. [`NotFound`](ErrorKind::NotFound) and
-/// [`UnexpectedEof`](ErrorKind::UnexpectedEof) mean that something is not there,
-/// [`StorageFull`](ErrorKind::StorageFull) that there is no room; all others
-/// that the disk fails.
+/// Errors are those of [`std::io`], and the store goes by their kind:
+///
+/// * [`NotFound`](ErrorKind::NotFound) and
+///   [`UnexpectedEof`](ErrorKind::UnexpectedEof): something is not there, for good.
+///   What was claimed to be there is dropped.
+/// * [`StorageFull`](ErrorKind::StorageFull) and
+///   [`QuotaExceeded`](ErrorKind::QuotaExceeded): there is no room. Blobs are evicted.
+/// * [`ReadOnlyFilesystem`](ErrorKind::ReadOnlyFilesystem) and
+///   [`PermissionDenied`](ErrorKind::PermissionDenied): nothing may be written. Files
+///   are opened to be read, and nothing is evicted.
+/// * [`OutOfMemory`](ErrorKind::OutOfMemory), [`Interrupted`](ErrorKind::Interrupted)
+///   and, on Unix, the numbers of `ENFILE` and `EMFILE`: the process lacks something.
+///   The caller is told, and nothing else is concluded.
+/// * All others: the disk fails. What it does not give counts as missing as long as
+///   the store is open.
 pub trait Disk: Debug + Send + Sync + 'static {
-    /// Opens a file.
+    /// Opens a file. What is opened works until it is dropped, also after the file
+    /// was renamed or removed.
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>>;
 
     /// The names of what is in a folder, those that are text, in any order.
@@ -92,13 +104,16 @@ pub trait DiskFile: Debug + Send + Sync {
     }
 
     /// Writes all of `bytes` from `offset` on; a gap before them reads as zero
-    /// and takes no room. Who reads meanwhile may see a part.
+    /// and takes no room. Who reads meanwhile may see a part; after an error any
+    /// part may be written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// The file's length in bytes.
+    /// The file's length in bytes. What lies beyond is not read.
     fn len(&self) -> io::Result<u64>;
 
-    /// Makes what was written so far outlive a power cut.
+    /// Makes what was written so far outlive a power cut, by whoever it was. After
+    /// an error nothing is known of what was written since the last success, not
+    /// even if a later call succeeds.
     fn sync(&self) -> io::Result<()>;
 }
 

@@ -20,6 +20,12 @@ impl Disk for SystemDisk {
             Access::Write => drop(options.write(true)),
             Access::Create => drop(options.write(true).create(true).truncate(true)),
         }
+        // A pipe of that name is no reason to wait.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(
+            &mut options,
+            rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+        );
         Ok(Arc::new(SystemFile(options.open(path)?)))
     }
 

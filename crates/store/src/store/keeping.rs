@@ -17,7 +17,9 @@ use crate::sync::{lock, read, write};
 
 impl Store {
     /// Keeps a blob until it is unpinned, through crashes and through loss of
-    /// its file. Durable on return; the blob need not be there yet.
+    /// its file. Durable on return; the blob need not be there yet. After an error
+    /// it is pinned as long as the store is open, and longer if a later
+    /// [`flush`](Self::flush) succeeds.
     pub fn pin(&self, blob: BlobId) -> Result<(), FileError> {
         write(&self.inner.catalog).pin(blob);
         self.inner.save_index()
@@ -34,7 +36,7 @@ impl Store {
         read(&self.inner.catalog).pins().collect()
     }
 
-    /// Removes a blob and its pin; false if it was not there.
+    /// Removes a blob and its pin; false if it was not there. Durable on return.
     pub fn remove(&self, blob: BlobId) -> Result<bool, RemoveError> {
         let inner = &*self.inner;
         let _turn = inner.turns.take(blob);
@@ -58,10 +60,17 @@ impl Store {
             }
         }
         saved?;
-        Ok(removed.is_some() || was_refused)
+        let was_there = removed.is_some() || was_refused;
+        if was_there {
+            // Or a power cut might bring it back.
+            inner.sync_blobs_folder()?;
+        }
+        Ok(was_there)
     }
 
-    /// Removes all blobs that are neither pinned nor held.
+    /// Removes all blobs that are neither pinned nor held, and every trace of
+    /// those that went before. Durable on return. After an error, what could be
+    /// removed is.
     pub fn clear(&self) -> Result<Cleared, FileError> {
         let inner = &*self.inner;
         let all = read(&inner.catalog).most_recent_first();
@@ -84,7 +93,8 @@ impl Store {
             outcome = outcome.and(removed.destroy());
         }
         write(&inner.catalog).forget_gone();
-        outcome.map(|()| cleared)
+        outcome.and_then(|()| inner.sync_blobs_folder()).and_then(|()| inner.save_index())?;
+        Ok(cleared)
     }
 
     /// Reads all blocks that are there and drops those that are damaged.
@@ -135,9 +145,10 @@ impl Store {
 
     /// Makes all that is there of one blob outlive a power cut.
     ///
-    /// What is in memory is written, if the disk takes it now. After an error,
-    /// blocks that may not have reached the disk are in memory, or dropped where
-    /// that has no room.
+    /// What is in memory is written, if the disk takes it now and the budget has
+    /// room for it; [`Status::memory_bytes`](crate::Status::memory_bytes) tells
+    /// whether any is left. After an error, blocks that may not have reached the
+    /// disk are in memory, or dropped where that has no room.
     pub fn sync(&self, blob: BlobId) -> Result<(), FileError> {
         let Some(blob) = self.find(blob) else { return Ok(()) };
         let synced = blob.sync(&RoomFor { blob: &blob, inner: &self.inner })?;
@@ -195,11 +206,12 @@ impl Inner {
         }
         let disk = &*self.common.disk;
         disk::sync_folder(disk, &self.folder)?;
-        if let Some(above) = self.folder.parent() {
+        // Any of those above may have been made with it.
+        for above in self.folder.ancestors().skip(1) {
             let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
             match disk::sync_folder(disk, above) {
                 // Who may not look into it did not make ours.
-                Err(error) if error.is_refusal() => {}
+                Err(error) if error.is_refusal() => break,
                 synced => synced?,
             }
         }

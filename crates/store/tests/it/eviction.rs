@@ -5,11 +5,11 @@ use std::path::Path;
 use antiphon_store::{BeginError, Config, Hold, PolicyKind, Put, PutError, RemoveError, Store};
 use antiphon_types::BlobSize;
 
-use crate::folder::{Sample, open_with};
+use crate::folder::{Sample, open_with, patiently};
 
 /// Opens with the default policy.
 fn open_default(folder: &Path) -> Store {
-    Store::open(folder, Config { budget_bytes: Some(BUDGET), ..Config::default() }).unwrap()
+    patiently(|| Store::open(folder, Config { budget_bytes: Some(BUDGET), ..Config::default() }))
 }
 
 /// Room for three blobs of four blocks, not for four.
@@ -107,7 +107,7 @@ fn a_folder_opens_under_any_policy() {
     drop(store);
     for policy in PolicyKind::ALL.into_iter().chain(PolicyKind::ALL) {
         let config = Config { budget_bytes: Some(BUDGET), policy, ..Config::default() };
-        let store = Store::open(folder.path(), config).unwrap();
+        let store = patiently(|| Store::open(folder.path(), config));
         assert!(samples.iter().all(|sample| store.is_complete(sample.id())), "{policy}");
         store.touch(samples[2].id());
         store.flush().unwrap();
@@ -165,7 +165,7 @@ fn crowd(store: &Store) -> (Vec<Sample>, Vec<Hold>) {
 fn a_block_without_room_is_verified_and_what_it_proves_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config { budget_bytes: Some(BUDGET), memory_bytes: 0, ..Config::default() };
-    let store = Store::open(folder.path(), config).unwrap();
+    let store = patiently(|| Store::open(folder.path(), config));
     let (samples, holds) = crowd(&store);
     let put =
         |block, proof: &[u8]| store.put(samples[0].id(), block, proof, samples[0].block(block));
@@ -261,7 +261,7 @@ fn who_only_looks_evicts_nothing() {
     samples.iter().for_each(|sample| sample.put_all(&store));
     drop(store);
     let config = Config { budget_bytes: Some(70_000), evict_on_open: false, ..Config::default() };
-    let store = Store::open(folder.path(), config).unwrap();
+    let store = patiently(|| Store::open(folder.path(), config));
     assert_eq!(store.list().len(), 3);
     assert!(store.status().bytes > store.status().budget);
     // The next that wants room gets it.

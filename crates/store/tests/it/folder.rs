@@ -100,11 +100,22 @@ pub(crate) fn open(folder: &Path) -> Store {
 }
 
 pub(crate) fn open_with(folder: &Path, budget_bytes: u64) -> Store {
-    Store::open(
-        folder,
-        Config { budget_bytes: Some(budget_bytes), policy: PolicyKind::Lru, ..Config::default() },
-    )
-    .unwrap()
+    let policy = PolicyKind::Lru;
+    let config = Config { budget_bytes: Some(budget_bytes), policy, ..Config::default() };
+    patiently(|| Store::open(folder, config))
+}
+
+/// Opens a store that was open before. When another test starts a process just
+/// then, that has the lock too until it becomes the program it is to be.
+pub(crate) fn patiently(open: impl Fn() -> Result<Store, OpenError>) -> Store {
+    let mut attempts = 0;
+    loop {
+        match open() {
+            Err(OpenError::InUse(_)) if attempts < 1_000_000 => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+        attempts += 1;
+    }
 }
 
 /// What a crash at this instant would leave.

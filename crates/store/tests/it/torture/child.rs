@@ -11,6 +11,8 @@ use std::process::{ChildStdout, Command, Stdio};
 
 use antiphon_store::{Config, OpenError, Put, PutError, Store};
 
+use crate::folder::patiently;
+
 use super::draw::Draw;
 use super::model::{Model, Pin};
 use super::samples;
@@ -176,7 +178,7 @@ impl Iterator for Listener {
 /// Opens the store that a child left: nothing owed is missing, nothing false is
 /// there. The model then knows what survived.
 pub(crate) fn check(folder: &Path, model: &mut Model) -> Store {
-    let store = open(folder).unwrap();
+    let store = patiently(|| open(folder));
     let owed: Vec<(usize, Vec<u32>)> =
         model.owed().map(|(blob, blocks)| (blob, blocks.keys().copied().collect())).collect();
     for (number, blob) in samples::all().iter().enumerate() {
@@ -216,7 +218,7 @@ pub(crate) fn heal(folder: &Path, store: Store) {
     }
     store.flush().unwrap();
     drop(store);
-    let store = open(folder).unwrap();
+    let store = patiently(|| open(folder));
     for blob in samples::all() {
         assert!(store.is_complete(blob.id()));
         for block in 0..blob.blocks() {

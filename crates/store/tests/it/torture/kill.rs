@@ -5,6 +5,8 @@ use std::path::Path;
 
 use antiphon_store::OpenError;
 
+use crate::folder::patiently;
+
 use super::child::{self, Listener, Role, Said};
 use super::disk::Crash;
 use super::draw::Draw;
@@ -80,5 +82,5 @@ fn c9_a_second_process_is_refused_until_the_first_is_gone() {
     assert!(second.wait().unwrap().success());
     first.kill().unwrap();
     first.wait().unwrap();
-    child::open(folder.path()).unwrap();
+    patiently(|| child::open(folder.path()));
 }

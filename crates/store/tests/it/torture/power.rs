@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use antiphon_store::Put;
 
+use crate::folder::patiently;
+
 use super::child::{self, Listener, Role, Said};
 use super::disk::{Crash, Unsynced};
 use super::draw::Draw;
@@ -141,7 +143,7 @@ fn c4_a_real_file_system_is_full() {
     let status = store.status();
     assert_eq!((status.trouble, status.memory_bytes), (None, 0));
     drop(store);
-    assert!(child::open(&system.folder()).unwrap().is_complete(blob.id()));
+    assert!(patiently(|| child::open(&system.folder())).is_complete(blob.id()));
 }
 
 /// Writes a file until there is no room, not for a byte.
