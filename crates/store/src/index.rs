@@ -56,34 +56,45 @@ pub(crate) enum IndexError {
     File(FileError),
 }
 
-/// The newest whole copy; an empty index if there is none.
+/// What the copies on disk say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Loaded {
+    /// The newest whole copy; an empty index if there is none.
+    pub(crate) index: Index,
+    /// They do not say the same, or one could not be read: it may say something
+    /// else the next time.
+    pub(crate) copies_differ: bool,
+}
+
+/// Reads the copies.
 ///
 /// # Errors
 ///
 /// A copy is of a later version; or none is whole, and one could not be read.
-pub(crate) fn load(disk: &dyn Disk, folder: &Path) -> Result<Index, IndexError> {
-    let mut newest: Option<Index> = None;
+pub(crate) fn load(disk: &dyn Disk, folder: &Path) -> Result<Loaded, IndexError> {
+    let mut whole: Vec<Index> = Vec::new();
     let mut unreadable = None;
     for path in copies(folder) {
         match disk::read_all(disk, &path, LARGEST_FILE_BYTES) {
             Err(error) => unreadable = Some(error),
             Ok(bytes) => match bytes.as_deref().map(parse) {
-                Some(Parsed::Index(index))
-                    if newest.as_ref().is_none_or(|old| index.generation >= old.generation) =>
-                {
-                    newest = Some(index);
-                }
+                Some(Parsed::Index(index)) => whole.push(index),
                 Some(Parsed::UnknownVersion(version)) => {
                     return Err(IndexError::UnknownVersion { path, version });
                 }
-                _ => {}
+                Some(Parsed::Damaged) | None => {}
             },
         }
     }
-    match (newest, unreadable) {
-        (Some(index), _) => Ok(index),
+    let copies_differ = match &whole[..] {
+        [first, second] => first != second,
+        [_] => true,
+        _ => false,
+    };
+    match (whole.into_iter().max_by_key(|index| index.generation), unreadable) {
+        (Some(index), _) => Ok(Loaded { index, copies_differ }),
         (None, Some(error)) => Err(IndexError::File(error)),
-        (None, None) => Ok(Index::default()),
+        (None, None) => Ok(Loaded::default()),
     }
 }
 
@@ -207,13 +218,17 @@ mod tests {
     #[test]
     fn the_newest_whole_copy_counts() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(load(&SystemDisk, folder.path()).unwrap(), Index::default());
+        let loaded = || {
+            let Loaded { index, copies_differ } = load(&SystemDisk, folder.path()).unwrap();
+            (index, copies_differ)
+        };
+        assert_eq!(loaded(), (Index::default(), false));
         save(&SystemDisk, folder.path(), &index(3)).unwrap();
         // As if killed between the two copies.
         std::fs::write(folder.path().join("index.0"), encode(&index(4))).unwrap();
-        assert_eq!(load(&SystemDisk, folder.path()).unwrap(), index(4));
+        assert_eq!(loaded(), (index(4), true));
         std::fs::write(folder.path().join("index.0"), b"torn").unwrap();
-        assert_eq!(load(&SystemDisk, folder.path()).unwrap(), index(3));
+        assert_eq!(loaded(), (index(3), true));
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Store {
         let blobs = folder.join("blobs");
         disk::make_folder(&*disk, &blobs)?;
         let lock = take_lock(&*disk, folder)?;
-        let index = index::load(&*disk, folder).map_err(|error| match error {
+        let loaded = index::load(&*disk, folder).map_err(|error| match error {
             IndexError::UnknownVersion { path, version } => {
                 OpenError::UnknownVersion { path, version }
             }
@@ -112,7 +112,9 @@ impl Store {
                 None
             }
         };
-        let store = Self::new(folder, common, found, &index, &config, lock);
+        let store = Self::new(folder, common, found, &loaded.index, &config, lock);
+        // A pin that one copy lacks is to be in both before anyone is told of it.
+        write(&store.inner.catalog).is_dirty |= loaded.copies_differ;
         store.inner.look_up_budget();
         if config.evict_on_open {
             store.inner.shrink();
