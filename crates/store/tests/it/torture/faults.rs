@@ -170,6 +170,54 @@ fn c6_what_a_failed_sync_may_have_lost_is_written_again() {
 }
 
 #[test]
+fn c6_what_a_killed_process_wrote_is_not_believed_durable_after_a_failed_sync() {
+    for seed in 0..200 {
+        let disk = SimDisk::new(seed);
+        let blob = blobs()[0];
+        fill(&open(&disk), blob);
+        let store = open(&disk);
+        assert_whole(&store, blob);
+        disk.faults(|faults| {
+            faults.order(Order { op: Op::Sync, fault: Fault::Broken, after: 0, times: 1 });
+        });
+        store.sync(blob.id()).unwrap_err();
+        store.sync(blob.id()).unwrap();
+        let durable = store.blocks(blob.id()).unwrap();
+        drop(store);
+        disk.restart(POWER_CUT);
+        let store = open(&disk);
+        for block in durable.ranges().flat_map(|range| range.iter()) {
+            let read = store.read(blob.id(), block).unwrap();
+            assert_eq!(read.as_deref(), Some(blob.block(block)), "block {block}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn c2_a_pin_that_one_copy_of_the_index_has_does_not_come_back() {
+    let disk = SimDisk::new(5);
+    let store = open(&disk);
+    let blob = blobs()[2];
+    fill(&store, blob);
+    store.flush().unwrap();
+    let second = Path::new(FOLDER).join("index.1");
+    let files = disk.files();
+    let (_, before) = files.iter().find(|(path, _)| *path == second).unwrap();
+    store.pin(blob.id()).unwrap();
+    drop(store);
+    // As if it had been cut off between the two copies.
+    disk.place(&second, before);
+    disk.faults(|faults| {
+        faults.order(Order { op: Op::Len, fault: Fault::Broken, after: 0, times: 1 });
+    });
+    let store = open(&disk);
+    store.unpin(blob.id()).unwrap();
+    drop(store);
+    assert!(!open(&disk).list()[0].pinned, "it came back");
+}
+
+#[test]
+#[cfg_attr(windows, ignore = "Windows deletes no file that is in use")]
 fn c10_a_folder_that_is_deleted_while_in_use_is_made_up_for() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");

@@ -9,6 +9,7 @@
 
 mod bits;
 mod blocks;
+#[cfg(unix)]
 mod child;
 mod disk;
 mod draw;
