@@ -93,7 +93,13 @@ impl Model {
 
     pub(crate) fn harm(&mut self, blob: usize, harm: Harm) {
         match harm {
-            Harm::Unread => self.forget(blob),
+            Harm::Unread => {
+                self.forget(blob);
+                // Its file may be left alone from now on.
+                if self.doubtful.remove(&blob) {
+                    self.distrusted.insert(blob);
+                }
+            }
             Harm::Spoilt => {
                 self.forget(blob);
                 self.spoilt.insert(blob);

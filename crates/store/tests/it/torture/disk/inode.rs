@@ -2,7 +2,7 @@
 
 use crate::torture::draw::Draw;
 
-/// What a disk writes in one piece: old or new, never half.
+/// What a disk writes at once.
 pub(super) const SECTOR: usize = 512;
 /// What a file system gives room by.
 const PAGE: usize = 4096;
@@ -209,8 +209,8 @@ impl Inode {
         losses
     }
 
-    /// Some sectors of a write are kept; one that held nothing durable may be
-    /// zero or anything.
+    /// Some sectors of a write are kept, or a part of them; one that held nothing
+    /// durable may be zero or anything.
     fn tear(&mut self, draw: &mut Draw, change: &Change) {
         let Change::Write { offset, bytes } = change else { return };
         let end = offset + bytes.len();
@@ -218,10 +218,12 @@ impl Inode {
         while at < end {
             let next = end.min((at / SECTOR + 1) * SECTOR);
             let was_durable = self.settled.get(at / SECTOR).copied().unwrap_or(false);
-            match draw.below(if was_durable { 2 } else { 4 }) {
+            let new = &bytes[at - offset..next - offset];
+            match draw.below(if was_durable { 3 } else { 5 }) {
                 0 => {}
-                1 => put(&mut self.durable, at, &bytes[at - offset..next - offset]),
-                2 => put(&mut self.durable, at, &vec![0; next - at]),
+                1 => put(&mut self.durable, at, new),
+                2 => put(&mut self.durable, at, &new[..draw.below(new.len())]),
+                3 => put(&mut self.durable, at, &vec![0; next - at]),
                 _ => {
                     let garbage: Vec<u8> =
                         (at..next).map(|_| draw.number().to_le_bytes()[0]).collect();

@@ -2,8 +2,8 @@
 //!
 //! What was not synced is kept, lost or torn by a power cut, each change
 //! whatever becomes of the others; so are names, those of folders among them,
-//! until the folder that holds them is synced. A sector of 512 bytes that had
-//! been durable is then old or new; one that had not may hold anything.
+//! until the folder that holds them is synced. Each byte of a sector of 512 that
+//! had been durable is then old or new; one that had not may hold anything.
 
 mod fate;
 mod faults;
