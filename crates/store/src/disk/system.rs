@@ -82,10 +82,17 @@ impl Disk for SystemDisk {
 struct SystemFile(File);
 
 #[derive(Debug)]
-#[expect(dead_code, reason = "it is held, not read")]
 struct SystemLock(File);
 
 impl DiskLock for SystemLock {}
+
+impl Drop for SystemLock {
+    fn drop(&mut self) {
+        // Closing would do, but for a process that is just being started by
+        // another thread: it has a copy of the file until it is on its own.
+        let _ = self.0.unlock();
+    }
+}
 
 impl DiskFile for SystemFile {
     fn read_at(&self, buffer: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()> {
