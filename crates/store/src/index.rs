@@ -20,6 +20,9 @@ const RECORD_BYTES: usize = 48;
 const CHECKSUM_BYTES: usize = 32;
 const PINNED: u64 = 1;
 const GONE: u64 = 2;
+/// Where in the flags the milliseconds of the last play are.
+const MILLIS_SHIFT: u32 = 32;
+const MILLIS_MASK: u64 = 0x3ff;
 /// More than there are blobs in any cache of a disk.
 const MOST_RECORDS: usize = 5_000_000;
 /// A larger file is not one we wrote.
@@ -132,13 +135,15 @@ fn encode(index: &Index) -> Vec<u8> {
     let left_out = index.records.iter().filter(|record| !record.pinned).take(surplus);
     let left_out: BTreeSet<BlobId> = left_out.map(|record| record.blob).collect();
     for record in index.records.iter().filter(|record| !left_out.contains(&record.blob)) {
-        let seconds =
-            record.last_play.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let last_play = record.last_play;
+        let since = last_play.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let since = since.unwrap_or_default();
         bytes.extend_from_slice(record.blob.as_bytes());
-        bytes.extend_from_slice(&seconds.map_or(0, |since| since.as_secs()).to_le_bytes());
+        bytes.extend_from_slice(&since.as_secs().to_le_bytes());
         let pinned = if record.pinned { PINNED } else { 0 };
         let gone = if record.gone { GONE } else { 0 };
-        let flags = record.standing.to_bits() | pinned | gone;
+        let millis = u64::from(since.subsec_millis()) << MILLIS_SHIFT;
+        let flags = record.standing.to_bits() | pinned | gone | millis;
         bytes.extend_from_slice(&flags.to_le_bytes());
     }
     let checksum = blake3::hash(&bytes);
@@ -173,11 +178,11 @@ fn parse(bytes: &[u8]) -> Parsed {
 
 fn parse_record(bytes: &[u8; RECORD_BYTES]) -> Record {
     let (seconds, flags) = (u64_at(bytes, 32), u64_at(bytes, 40));
+    let millis = (flags >> MILLIS_SHIFT & MILLIS_MASK).min(999);
+    let since = Duration::from_secs(seconds).saturating_add(Duration::from_millis(millis));
     Record {
         blob: BlobId::new(std::array::from_fn(|i| bytes[i])),
-        last_play: (seconds > 0)
-            .then(|| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)))
-            .flatten(),
+        last_play: (seconds > 0).then(|| SystemTime::UNIX_EPOCH.checked_add(since)).flatten(),
         pinned: flags & PINNED != 0,
         standing: Standing::from_bits(flags),
         gone: flags & GONE != 0,

@@ -283,7 +283,12 @@ impl Blob {
         self.charge.close();
         match fill.home {
             Home::Disk | Home::Unreadable => self.remove_files(),
-            Home::ToBeMade | Home::OfLaterVersion => Ok(()),
+            Home::ToBeMade => {
+                // One that could not be read may be there from before.
+                let _ = self.remove_files();
+                Ok(())
+            }
+            Home::OfLaterVersion => Ok(()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is in the cache, under the names that the library knows.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -140,6 +141,8 @@ impl Shelf {
                 known: known_as(entry.blob),
             })
             .collect();
+        // The store lists what it would keep longest first.
+        items.sort_by_key(|item| Reverse(item.last_play));
         let there: BTreeSet<BlobId> = items.iter().map(|item| item.blob).collect();
         let absent = pins.into_iter().filter(|blob| !there.contains(blob));
         items.extend(absent.map(|blob| Item {
