@@ -31,6 +31,8 @@ pub(crate) enum Pin {
 pub(crate) struct Model {
     blocks: BTreeMap<usize, BTreeMap<u32, Level>>,
     pins: BTreeMap<usize, Pin>,
+    /// Blobs that were removed, and not begun since.
+    removed: BTreeSet<usize>,
     /// Files in which bits were flipped: what is put meanwhile may go with them.
     spoilt: BTreeSet<usize>,
     /// Files of which a sync failed, with none since that did not: what this
@@ -77,6 +79,17 @@ impl Model {
     /// The blob was let go.
     pub(crate) fn forget(&mut self, blob: usize) {
         self.blocks.remove(&blob);
+    }
+
+    pub(crate) fn was_removed(&self, blob: usize) -> bool {
+        self.removed.contains(&blob)
+    }
+
+    pub(crate) fn set_removed(&mut self, blob: usize, is_removed: bool) {
+        match is_removed {
+            true => self.removed.insert(blob),
+            false => self.removed.remove(&blob),
+        };
     }
 
     /// All files were read and found well.

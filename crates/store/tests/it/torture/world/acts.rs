@@ -14,7 +14,8 @@ use crate::torture::model::{Level, Pin};
 impl World {
     pub(super) fn begin(&mut self, blob: usize) {
         let whole = self.blobs[blob];
-        let was_there = self.store().size(whole.id()).is_some();
+        let was_there = self.is_there(blob);
+        self.model.set_removed(blob, false);
         let (begun, has_failed) = self.ask(|store| store.begin(whole.id(), whole.size()));
         match begun {
             Ok(()) => assert!(self.store().size(whole.id()).is_some() || self.disk.is_dead()),
@@ -146,6 +147,7 @@ impl World {
     pub(super) fn remove(&mut self, blob: usize) {
         let id = self.blobs[blob].id();
         let is_held = self.holds.iter().any(|(_, held)| *held == blob);
+        let was_there = self.is_there(blob);
         let (removed, has_failed) = self.ask(|store| store.remove(id));
         let pin = match removed {
             Err(RemoveError::Held) => return assert!(is_held),
@@ -157,6 +159,9 @@ impl World {
         };
         assert!(!is_held);
         self.model.set_pin(blob, pin);
+        // A file that could not be read when the store was opened is not known of.
+        let is_sure = was_there && pin == Pin::Is(false) && !self.has_faults;
+        self.model.set_removed(blob, is_sure);
         self.model.forget(blob);
         self.has_clutter = true;
     }
@@ -180,7 +185,7 @@ impl World {
         }
     }
 
-    fn is_there(&self, blob: usize) -> bool {
+    pub(super) fn is_there(&self, blob: usize) -> bool {
         self.store().size(self.blobs[blob].id()).is_some()
     }
 

@@ -45,6 +45,9 @@ impl World {
             self.read_all();
         }
         self.disk.faults(|faults| faults.are_paused = false);
+        let back = (0..self.blobs.len())
+            .find(|blob| self.model.was_removed(*blob) && self.is_there(*blob));
+        assert_eq!(back, None, "a removed blob came back");
         self.check_pins();
     }
 

@@ -183,6 +183,7 @@ impl World {
         match step {
             Step::Begin(blob) => self.begin(blob),
             Step::BeginInMemory(blob) => {
+                self.model.set_removed(blob, false);
                 let (id, size) = (self.blobs[blob].id(), self.blobs[blob].size());
                 let (begun, has_failed) = self.ask(|store| store.begin_in_memory(id, size));
                 assert!(begun.is_ok() || has_failed, "{begun:?}");
