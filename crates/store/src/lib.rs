@@ -11,6 +11,10 @@
 //! [`Origin`] is the simpler folder of those who have all blobs whole. The files
 //! and the proof are described in [`mod@format`].
 //!
+//! All that is asked of a disk is the trait [`Disk`], and what is believed of it
+//! stands in [`mod@disk`]. A [`Policy`] says which blobs go when room is needed; it
+//! can be tried without a disk. With the feature `tokio` there is `AsyncStore`.
+//!
 //! Left to others: where blocks come from, what to fetch, what the bytes mean.
 //!
 //! ```
