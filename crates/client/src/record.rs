@@ -1,10 +1,11 @@
 //! What was played, as the listener's own record: one line of JSON for each
 //! event in `events.jsonl`, and the plays that the server has yet to hear of.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -138,8 +139,15 @@ struct Line<'a> {
 pub struct Records {
     events: Option<mpsc::Sender<Event>>,
     writer: Option<JoinHandle<()>>,
-    unreported: PathBuf,
+    unreported: Unreported,
 }
+
+/// Plays that the disk did not take, for the server to hear of as long as the
+/// process runs.
+type Unwritten = Arc<Mutex<VecDeque<proto::PlayEvent>>>;
+
+/// Most of them; the oldest go.
+const MAX_UNWRITTEN: usize = 1000;
 
 /// A file of records that grows beyond this is set aside, and the one set aside
 /// before it goes.
@@ -154,6 +162,7 @@ impl Records {
         lost: impl Fn(&io::Error) + Send + 'static,
         recorded: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
+        let unreported = Unreported { folder: unreported, unwritten: Unwritten::default() };
         let mut writer = Writer { file: None, lines, unreported: unreported.clone() };
         let (events, queue) = mpsc::channel::<Event>();
         let thread = std::thread::Builder::new().name("antiphon-records".to_owned());
@@ -166,12 +175,13 @@ impl Records {
                     recorded();
                 }
             }
+            writer.unreported.write_again();
         })?;
         Ok(Self { events: Some(events), writer: Some(writer), unreported })
     }
 
-    /// Adds a line. A play also waits for the server to hear of it. What
-    /// cannot be written is lost and logged: music goes on.
+    /// Adds a line. A play also waits for the server to hear of it. A line that
+    /// cannot be written is lost: music goes on.
     pub fn add(&self, event: Event) {
         if let Some(events) = &self.events {
             let _ = events.send(event);
@@ -180,7 +190,7 @@ impl Records {
 
     /// The plays that the server has yet to hear of.
     pub fn unreported(&self) -> Unreported {
-        Unreported { folder: self.unreported.clone() }
+        self.unreported.clone()
     }
 }
 
@@ -197,24 +207,20 @@ struct Writer {
     /// Opened with the first line, and again after a line was lost.
     file: Option<File>,
     lines: PathBuf,
-    unreported: PathBuf,
+    unreported: Unreported,
 }
 
 impl Writer {
     fn write(&mut self, event: &Event) -> io::Result<()> {
+        let queued = match event {
+            Event::Play(play) => self.unreported.add(play_event(play)),
+            _ => Ok(()),
+        };
         let line = serde_json::to_string(&Line { at_ms: wall_clock_ms(), event })
             .map_err(io::Error::other)?;
-        self.write_line(&line)?;
-        if let Event::Play(play) = event {
-            fs::create_dir_all(&self.unreported)?;
-            let path = self.unreported.join(TrackId::new(play.id).to_string());
-            replace_file(&path, &play_event(play).encode_to_vec(), false)?;
-        }
-        Ok(())
+        self.write_line(&line).and(queued)
     }
-}
 
-impl Writer {
     /// Writes a line, or nothing.
     fn write_line(&mut self, line: &str) -> io::Result<()> {
         let mut file = match self.file.take() {
@@ -240,18 +246,47 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-/// Where plays wait that the server has yet to hear of.
+/// Where plays wait that the server has yet to hear of: a file for each, or
+/// memory where the disk takes none.
+#[derive(Clone)]
 pub struct Unreported {
     folder: PathBuf,
+    unwritten: Unwritten,
 }
 
 impl Unreported {
+    /// Adds a play. The error is why it is in memory alone.
+    fn add(&self, play: proto::PlayEvent) -> io::Result<()> {
+        let written = self.write(&play);
+        if written.is_err() {
+            let mut unwritten = self.unwritten();
+            unwritten.push_back(play);
+            let surplus = unwritten.len().saturating_sub(MAX_UNWRITTEN);
+            unwritten.drain(..surplus);
+        }
+        written
+    }
+
+    fn write(&self, play: &proto::PlayEvent) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        replace_file(&self.folder.join(crate::hex(&play.id)), &play.encode_to_vec(), false)
+    }
+
+    /// Writes what is in memory, if the disk takes it now.
+    fn write_again(&self) {
+        self.unwritten().retain(|play| self.write(play).is_err());
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, VecDeque<proto::PlayEvent>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Some of them, at most 100, with what to say when the server has them.
     pub fn read(&self) -> (Vec<proto::PlayEvent>, Reported) {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let files: Vec<PathBuf> =
             entries.map(|entry| entry.path()).filter(|path| path.extension().is_none()).collect();
-        let (plays, files) = files
+        let (mut plays, files): (Vec<_>, _) = files
             .into_iter()
             .filter_map(|file| {
                 let bytes = Bytes::from(fs::read(&file).ok()?);
@@ -259,19 +294,27 @@ impl Unreported {
             })
             .take(REPORTED_AT_ONCE)
             .unzip();
-        (plays, Reported { files })
+        let room = REPORTED_AT_ONCE - plays.len();
+        let unwritten: Vec<_> = self.unwritten().iter().take(room).cloned().collect();
+        let ids = unwritten.iter().map(|play| play.id.clone()).collect();
+        plays.extend(unwritten);
+        (plays, Reported { files, ids, from: self.clone() })
     }
 }
 
-/// Files of plays that were told to the server.
+/// Plays that were told to the server.
 pub struct Reported {
     files: Vec<PathBuf>,
+    /// Those that are in memory.
+    ids: BTreeSet<Bytes>,
+    from: Unreported,
 }
 
 impl Reported {
     /// The server has them. The error is why one of them will be reported again,
     /// some other time; it counts them once all the same.
     pub fn acknowledged(self) -> io::Result<()> {
+        self.from.unwritten().retain(|play| !self.ids.contains(&play.id));
         let removed: Vec<_> = self.files.iter().map(fs::remove_file).collect();
         removed.into_iter().collect()
     }
@@ -351,5 +394,27 @@ mod tests {
         assert_eq!(plays[0].first_sound_us, 2250);
         reported.acknowledged().unwrap();
         assert!(records.unreported().read().0.is_empty());
+    }
+
+    #[test]
+    fn a_play_that_the_disk_does_not_take_is_reported_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        // A file where a folder should be takes nothing.
+        let blocked = folder.path().join("blocked");
+        fs::write(&blocked, b"").unwrap();
+        let unreported = Unreported { folder: blocked.clone(), unwritten: Unwritten::default() };
+        let play = |id| proto::PlayEvent { id: vec![id; 16].into(), ..Default::default() };
+        unreported.add(play(1)).unwrap_err();
+        unreported.add(play(2)).unwrap_err();
+        let (plays, reported) = unreported.read();
+        assert_eq!(plays, [play(1), play(2)]);
+        unreported.add(play(3)).unwrap_err();
+        reported.acknowledged().unwrap();
+        assert_eq!(unreported.read().0, [play(3)]);
+
+        fs::remove_file(&blocked).unwrap();
+        unreported.write_again();
+        let next = Unreported { folder: blocked, unwritten: Unwritten::default() };
+        assert_eq!(next.read().0, [play(3)], "it is there for the next process");
     }
 }
