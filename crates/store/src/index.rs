@@ -200,7 +200,8 @@ mod tests {
     use crate::policy::Segment;
 
     fn index(generation: u64) -> Index {
-        let last_play = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(1_800_000_000));
+        let last_play =
+            SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(1_800_000_000_987));
         let records = vec![
             Record {
                 blob: BlobId::new([1; 32]),

@@ -78,8 +78,9 @@ impl Item {
 
     pub(super) fn json(&self) -> serde_json::Value {
         let track = self.known.as_ref().map(|(track, _)| track);
-        let since_1970 =
-            |at: SystemTime| Some(at.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs() * 1000);
+        let since_1970 = |at: SystemTime| {
+            u64::try_from(at.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_millis()).ok()
+        };
         json!({
             "blob": self.blob.to_string(),
             "track": track.map(|track| track.id.to_string()),
