@@ -1,8 +1,8 @@
 //! `cargo xtask torture`: the store's torture tests for as long as one likes.
 //!
 //! The tests are those of `cargo test -p antiphon-store`, which takes a bounded
-//! part of them: lives on a simulated disk, each from a seed; processes that are
-//! killed; and power cuts of a real file system, where one may mount it.
+//! part of them: lives on a simulated disk, each from a seed; many threads on one
+//! that fails; processes that are killed; and power cuts of a real file system, where one may mount it.
 
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,6 +12,7 @@ use crate::workspace::{self, cargo};
 
 const SEEDS: &str = "torture::random::nothing_owed_is_lost_and_nothing_false_is_served";
 const KILLS: &str = "torture::kill::c1_killed_at_any_instant_nothing_noted_is_lost";
+const CROWDS: &str = "torture::crowd::many_threads_and_a_failing_disk";
 const CUTS: &str = "torture::power::c2_the_power_cut_of_a_real_file_system";
 
 /// Arguments of `cargo xtask torture`.
@@ -21,8 +22,11 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u64,
     /// Only this seed, told step by step
-    #[arg(long, value_name = "SEED", conflicts_with_all = ["seconds", "kills", "cuts"])]
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["seconds", "crowds", "kills", "cuts"])]
     seed: Option<u64>,
+    /// How many crowds of threads are let loose on a store besides
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    crowds: u64,
     /// How many processes are killed besides
     #[arg(long, value_name = "N", default_value_t = 0)]
     kills: u64,
@@ -65,6 +69,9 @@ fn plan(args: &Args, first_seed: u64) -> Vec<Run> {
     if args.seconds > 0 {
         let seconds = ("ANTIPHON_TORTURE_SECONDS", args.seconds.to_string());
         runs.push((SEEDS, vec![seconds, ("ANTIPHON_TORTURE_FIRST", first_seed.to_string())]));
+    }
+    if args.crowds > 0 {
+        runs.push((CROWDS, vec![("ANTIPHON_TORTURE_CROWDS", args.crowds.to_string())]));
     }
     if args.kills > 0 {
         let kills = ("ANTIPHON_TORTURE_KILLS", args.kills.to_string());
@@ -129,6 +136,7 @@ mod tests {
         let names = |line| planned(line).into_iter().map(|(test, _)| test).collect::<Vec<_>>();
         assert_eq!(names(""), [SEEDS]);
         assert_eq!(names("--seconds 5 --kills 9 --cuts 2"), [SEEDS, KILLS, CUTS]);
+        assert_eq!(names("--seconds 5 --crowds 3"), [SEEDS, CROWDS]);
         assert_eq!(names("--seconds 0 --kills 9"), [KILLS]);
     }
 

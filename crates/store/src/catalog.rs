@@ -194,7 +194,8 @@ impl Catalog {
     pub(crate) fn forget_empty(&mut self) {
         let Self { blobs, policy, pins, holds, .. } = self;
         blobs.retain(|id, kept| {
-            let stays = pins.contains(id) || holds.contains_key(id) || !kept.blob.is_nothing();
+            let stays =
+                pins.contains(id) || holds.contains_key(id) || !kept.blob.give_up_if_empty();
             if !stays {
                 policy.remove(*id);
             }

@@ -206,11 +206,18 @@ impl Blob {
         read(&self.state).tree.is_some()
     }
 
-    /// Whether it has no block and no file.
-    pub(crate) fn is_nothing(&self) -> bool {
+    /// Gives it up if it has no block and no file; false if it has. Whoever still
+    /// has it can put nothing into it.
+    pub(crate) fn give_up_if_empty(&self) -> bool {
         // Whoever is filling it has something for it.
-        self.fill.try_lock().is_ok_and(|fill| !matches!(fill.home, Home::Disk | Home::Unreadable))
-            && read(&self.state).have.is_empty()
+        let Ok(mut fill) = self.fill.try_lock() else { return false };
+        let has_file = matches!(fill.home, Home::Disk | Home::Unreadable);
+        if has_file || !read(&self.state).have.is_empty() {
+            return false;
+        }
+        fill.gone = true;
+        self.charge.close();
+        true
     }
 
     pub(crate) fn is_complete(&self) -> bool {

@@ -64,7 +64,8 @@ pub trait Policy: fmt::Debug + Send + Sync {
 
     /// A blob was known when the owner closed. With what
     /// [`standings`](Self::standings) gave, in that order, a policy that knows no
-    /// blob becomes as it was, but for what it knows of those that went. What another policy gave is understood as far as it goes.
+    /// blob becomes as it was, but for what it knows of those that went. What
+    /// another policy gave is understood as far as it goes.
     fn restore(&mut self, blob: BlobId, bytes: u64, standing: Standing);
 
     /// Blobs that went and are remembered, never more than there are blobs;

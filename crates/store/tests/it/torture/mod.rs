@@ -2,7 +2,7 @@
 //!
 //! [`disk`] is a simulated disk, [`world`] a store on it with a [`model`] of
 //! what the store owes; [`random`] lives thousands of lives, each from one seed,
-//! [`exhaustive`] ends one life everywhere. The rest is real: processes killed,
+//! [`exhaustive`] ends one life everywhere, [`crowd`] has many threads. The rest is real: processes killed,
 //! file systems shut down, system calls that fail.
 //!
 //! `cargo xtask torture` runs it for as long as one likes.
@@ -11,6 +11,7 @@ mod bits;
 mod blocks;
 #[cfg(unix)]
 mod child;
+mod crowd;
 mod disk;
 mod draw;
 mod exhaustive;

@@ -36,6 +36,11 @@ impl Whole {
         self.sample.size()
     }
 
+    /// The name of its file.
+    pub(crate) fn file(&self) -> String {
+        format!("{}.blob", self.id())
+    }
+
     pub(crate) fn blocks(&self) -> u32 {
         self.sample.blocks()
     }
