@@ -11,6 +11,7 @@ use crate::blob::Blob;
 use crate::budget::Ledger;
 use crate::disk::Disk;
 use crate::figures::Config;
+use crate::head::Layout;
 use crate::health::Health;
 use crate::memory::Memory;
 use crate::sync::{Mutex, lock};
@@ -72,6 +73,14 @@ impl Common {
         let still_open = |blob: &Weak<Blob>| blob.upgrade().is_some_and(|blob| !blob.close_file());
         let still_open: Vec<_> = blobs.into_iter().filter(still_open).collect();
         lock(&self.open).extend(still_open);
+    }
+
+    /// Where the head of a blob is.
+    pub(crate) fn path_of_head(&self, layout: Layout, blob: BlobId) -> PathBuf {
+        match layout {
+            Layout::OneFile => self.path(blob),
+            Layout::TwoFiles => self.head_path(blob),
+        }
     }
 
     /// Where a blob is.

@@ -119,10 +119,7 @@ impl From<FileError> for Bad {
 
 /// The size of a blob, and the blocks that it claims to have.
 fn read_claims(common: &Common, layout: Layout, id: BlobId) -> Result<(BlobSize, BlockSet), Bad> {
-    let path = match layout {
-        Layout::OneFile => common.path(id),
-        Layout::TwoFiles => common.head_path(id),
-    };
+    let path = common.path_of_head(layout, id);
     let file = disk::open_to_read(&*common.disk, &path)?;
     let read = |len, offset| read_part(&*file, len, offset).map_err(FileError::at("read", &path));
     let header = read(head::HEADER_BYTES, 0)?;

@@ -63,10 +63,7 @@ pub(super) fn create(
 impl Blob {
     /// The file, to which its head belongs.
     pub(super) fn path(&self) -> PathBuf {
-        match self.layout {
-            Layout::OneFile => self.common.path(self.id),
-            Layout::TwoFiles => self.common.head_path(self.id),
-        }
+        self.common.path_of_head(self.layout, self.id)
     }
 
     /// What an error with the file is told as. Its path is put together only then:

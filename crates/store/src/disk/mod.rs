@@ -153,7 +153,7 @@ impl FileError {
 
     /// Whether nothing may be written.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self.source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+        is_refusal(&self.source)
     }
 
     /// Whether it is the process that lacks something, not the disk.
@@ -172,6 +172,11 @@ impl FileError {
             _ => "check the disk",
         }
     }
+}
+
+/// Whether an error says that nothing may be written.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
 }
 
 /// Opens what will not be written to.

@@ -1,11 +1,11 @@
 //! The disk as the operating system has it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Access, Disk, DiskFile, DiskLock};
+use super::{Access, Disk, DiskFile, DiskLock, is_refusal};
 
 /// The files of this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,14 +56,7 @@ impl Disk for SystemDisk {
         options.read(true).write(true).create(true).truncate(false);
         let file = match options.open(path) {
             // A lock needs no right to write, only a file.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied
-                ) =>
-            {
-                File::open(path).map_err(|_| error)?
-            }
+            Err(error) if is_refusal(&error) => File::open(path).map_err(|_| error)?,
             opened => opened?,
         };
         match file.try_lock() {
@@ -99,6 +92,8 @@ impl DiskFile for SystemFile {
         positional::read_at(&self.0, buffer, len, offset)
     }
 
+    // Elsewhere nobody can say whether it would have to wait.
+    #[cfg(target_os = "linux")]
     fn read_at_once(&self, buffer: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<bool> {
         positional::read_at_once(&self.0, buffer, len, offset)
     }
@@ -124,8 +119,6 @@ mod positional {
     use std::os::unix::fs::FileExt;
 
     use rustix::buffer::spare_capacity;
-
-    pub(super) use self::once::read_at_once;
 
     /// Into memory that was not zeroed first: a fifth of the time of a read.
     pub(super) fn read_at(
@@ -155,49 +148,26 @@ mod positional {
     }
 
     #[cfg(target_os = "linux")]
-    mod once {
-        use std::fs::File;
-        use std::io::{self, IoSliceMut};
-
+    pub(super) fn read_at_once(
+        file: &File,
+        buffer: &mut Vec<u8>,
+        len: usize,
+        offset: u64,
+    ) -> io::Result<bool> {
         use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-        pub(in super::super) fn read_at_once(
-            file: &File,
-            buffer: &mut Vec<u8>,
-            len: usize,
-            offset: u64,
-        ) -> io::Result<bool> {
-            let start = buffer.len();
-            buffer.resize(start + len, 0);
-            let slices = &mut [IoSliceMut::new(&mut buffer[start..])];
-            let read = preadv2(file, slices, offset, ReadWriteFlags::NOWAIT);
-            if read == Ok(len) {
-                return Ok(true);
-            }
-            buffer.truncate(start);
-            match read {
-                // A part: the rest is on the disk, or beyond the end.
-                Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => {
-                    Ok(false)
-                }
-                Err(error) => Err(error.into()),
-            }
+        let start = buffer.len();
+        buffer.resize(start + len, 0);
+        let slices = &mut [io::IoSliceMut::new(&mut buffer[start..])];
+        let read = preadv2(file, slices, offset, ReadWriteFlags::NOWAIT);
+        if read == Ok(len) {
+            return Ok(true);
         }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    mod once {
-        use std::fs::File;
-        use std::io;
-
-        /// Nobody can say whether it would have to wait.
-        pub(in super::super) fn read_at_once(
-            _: &File,
-            _: &mut Vec<u8>,
-            _: usize,
-            _: u64,
-        ) -> io::Result<bool> {
-            Ok(false)
+        buffer.truncate(start);
+        match read {
+            // A part: the rest is on the disk, or beyond the end.
+            Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -229,11 +199,6 @@ mod positional {
             }
         }
         Ok(())
-    }
-
-    /// Nobody can say whether it would have to wait.
-    pub(super) fn read_at_once(_: &File, _: &mut Vec<u8>, _: usize, _: u64) -> io::Result<bool> {
-        Ok(false)
     }
 
     pub(super) fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
