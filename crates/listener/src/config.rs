@@ -17,6 +17,12 @@ pub struct Config {
     pub server_ahead_with_peers_media: Duration,
     /// How far ahead it is asked when no peer is usable. Default 30 s (B11).
     pub server_ahead_alone_media: Duration,
+    /// How long before the end of a track peers are asked for the next one.
+    /// Default 30 s (B05).
+    pub prefetch_peers_media: Duration,
+    /// How long before the end the server is, for what no peer brings in time.
+    /// Default 10 s (B05).
+    pub prefetch_server_media: Duration,
     /// Rate assumed of the server before it delivered, bytes per second.
     /// Default 250,000 (2 Mbit/s).
     pub server_prior_rate: u64,
@@ -81,6 +87,8 @@ impl Default for Config {
             mesh: Limits::default(),
             server_ahead_with_peers_media: Duration::from_secs(15),
             server_ahead_alone_media: Duration::from_secs(30),
+            prefetch_peers_media: Duration::from_secs(30),
+            prefetch_server_media: Duration::from_secs(10),
             server_prior_rate: 250_000,
             pipeline: Duration::from_millis(500),
             peer_window_least: 2,

@@ -38,10 +38,25 @@ pub struct Play {
     pub rendition: Rendition,
     /// Blocks in the cache.
     pub held: BlockSet,
+    /// The sample with which it begins.
+    pub from: u64,
     /// How many times faster than music the sink consumes, 1 to 1000.
     pub speed: f64,
     /// Blocks that the server is already sending, in order (B02).
     pub pushed: Option<BlockRange>,
+}
+
+/// How a play continues what is before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Join {
+    /// Another rendition of the same track takes over.
+    Splice {
+        /// From this sample on, a segment's boundary.
+        at: u64,
+    },
+    /// The next track begins where the one before ends. It is fetched ahead as
+    /// B05 says.
+    Next,
 }
 
 /// Why a source did not send what it was asked for.
@@ -96,6 +111,8 @@ pub enum Output {
         blocks: BlockRange,
         /// How urgent it is.
         class: Class,
+        /// Why of this source.
+        reason: Reason,
     },
     /// Nothing more of this request is wanted; nothing need be said of it any
     /// more. Blocks of it that arrive nevertheless are welcome.

@@ -40,6 +40,7 @@ impl Listener {
             source,
             blocks,
             class,
+            reason,
         });
     }
 
@@ -92,11 +93,24 @@ impl Listener {
         Some((transfer, owed))
     }
 
-    /// Takes back everything from `source`; returns the blocks that it owed.
-    pub(crate) fn take_back_all(&mut self, source: Source, cancel: bool) -> Vec<u32> {
+    /// Takes back everything from `source`, which is gone. One that is only
+    /// `silent` is told, and it is remembered that it did not bring it.
+    pub(crate) fn take_back_all(&mut self, source: Source, silent: bool) {
+        let plays = self.plays().map(|play| play.id).collect::<Vec<_>>();
+        for id in plays {
+            self.with_play(id, |listener| listener.take_back_from(source, silent));
+        }
+    }
+
+    /// Takes back what `source` owes to the play in hand.
+    fn take_back_from(&mut self, source: Source, silent: bool) {
         let ids = self.play.as_ref().map(|play| play.transfers_from(source)).unwrap_or_default();
-        let taken = ids.into_iter().filter_map(|id| self.take_back(id, cancel));
-        taken.flat_map(|(_, owed)| owed).collect()
+        for id in ids {
+            let taken = self.take_back(id, silent);
+            if let Some((_, owed)) = taken.filter(|_| silent) {
+                self.note_tried(source, &owed);
+            }
+        }
     }
 
     /// No more of the push is wanted, save the `keep` blocks of it that are

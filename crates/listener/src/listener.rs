@@ -6,9 +6,9 @@ use antiphon_playback::Playout;
 use antiphon_types::{BlockRange, Class, NodeId, Timestamp};
 
 use crate::Config;
-use crate::event::{Counts, Output, Play, PlayId, Reason, Refused, Source, TransferId};
+use crate::event::{Counts, Join, Output, Play, PlayId, Reason, Refused, Source, TransferId};
 use crate::pipe::{Outlook, Pipe, Server};
-use crate::play::{CurrentPlay, Holder, Transfer};
+use crate::play::{CurrentPlay, Holder, Transfer, Turn};
 use crate::timers::Timers;
 
 /// What one listener's node decides: which source gives which block, and whom
@@ -27,7 +27,12 @@ pub struct Listener {
     pub(crate) mesh: Mesh,
     /// One for each neighbour.
     pub(crate) pipes: BTreeMap<NodeId, Pipe>,
+    /// What sounds. While a plan is made for what follows it, that is here
+    /// instead ([`Listener::with_play`]).
     pub(crate) play: Option<CurrentPlay>,
+    /// What follows, in order: other renditions of the same track, then the next
+    /// track. Empty if nothing sounds.
+    pub(crate) ahead: Vec<CurrentPlay>,
     pub(crate) next_transfer: u64,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) timers: Timers,
@@ -54,6 +59,7 @@ impl Listener {
             server,
             pipes: BTreeMap::new(),
             play: None,
+            ahead: Vec::new(),
             next_transfer: TransferId::PUSH.0 + 1,
             outputs: VecDeque::new(),
             timers: Timers::default(),
@@ -107,22 +113,60 @@ impl Listener {
     /// their way until they come or [`Listener::handle_push_ended`].
     pub fn play(&mut self, now: Timestamp, play: Play) {
         self.wake(now);
-        self.stop_current();
-        let policy = self.config.policy.clone();
-        let playout = Playout::new(&play.rendition, play.held, play.speed, policy, self.now);
         let all = play.rendition.size().all();
-        let find_peers_at = self.now + self.config.find_peers_interval;
-        self.play = Some(CurrentPlay::new(play.id, playout, find_peers_at));
-        if let Some(pushed) = play.pushed.filter(|_| self.server_up) {
+        let pushed = play.pushed;
+        let mut next = self.new_play(play, Turn::Now);
+        // Peers are named with the answer that brought this play.
+        next.find_peers_at = self.now + self.config.find_peers_interval;
+        self.stop_all();
+        self.play = Some(next);
+        if let Some(pushed) = pushed.filter(|_| self.server_up) {
             self.expect_push(BlockRange::new(pushed.start, pushed.end.min(all.end)));
         }
     }
 
-    /// Ends a play; what is on its way for it is cancelled.
+    /// What sounds next, after everything that was said so far: another
+    /// rendition of the track that plays, or the next track. Without a current
+    /// play it is that.
+    pub fn follow(&mut self, now: Timestamp, play: Play, join: Join) {
+        if self.play.is_none() {
+            return self.play(now, play);
+        }
+        self.wake(now);
+        let turn = match join {
+            Join::Splice { .. } => Turn::Now,
+            Join::Next => Turn::Next,
+        };
+        let next = self.new_play(play, turn);
+        let Join::Splice { at } = join else {
+            return self.ahead.push(next);
+        };
+        let nth = self.ahead.iter().take_while(|play| play.turn == Turn::Now).count();
+        let now = self.now;
+        let before = match nth.checked_sub(1) {
+            Some(before) => self.ahead.get_mut(before),
+            None => self.play.as_mut(),
+        };
+        if let Some(before) = before {
+            before.playout.end_at(now, at);
+            let id = before.id;
+            self.with_play(id, Self::take_back_unneeded);
+        }
+        self.ahead.insert(nth, next);
+    }
+
+    /// Ends a play; what is on its way for it is cancelled. If it is what
+    /// sounds, what follows takes its place.
     pub fn stop(&mut self, now: Timestamp, id: PlayId) {
         self.wake(now);
         if self.is_current(id) {
             self.stop_current();
+            if !self.ahead.is_empty() {
+                self.play = Some(self.ahead.remove(0));
+            }
+        } else {
+            self.with_play(id, Self::take_back_transfers);
+            self.ahead.retain(|play| play.id != id);
         }
     }
 
@@ -131,8 +175,19 @@ impl Listener {
     pub fn handle_position(&mut self, now: Timestamp, id: PlayId, sample: u64, running: bool) {
         self.wake(now);
         let now = self.now;
-        if let Some(play) = self.current(id) {
+        self.come_to(id);
+        if let Some(play) = self.play.as_mut().filter(|play| play.id == id) {
+            play.turn = Turn::Now;
             play.playout.handle_position(now, sample, running);
+        }
+    }
+
+    /// The decoder cannot do without this block of a play.
+    pub fn handle_needed(&mut self, now: Timestamp, id: PlayId, block: u32) {
+        self.wake(now);
+        let now = self.now;
+        if let Some(play) = self.current(id) {
+            play.playout.handle_asked(now, block);
         }
     }
 
@@ -205,7 +260,7 @@ impl Listener {
                 }
             }
         }
-        self.land(block, transfer);
+        self.with_play(id, |listener| listener.land(block, transfer));
     }
 
     /// A block that was held turns out to be damaged or gone: it is wanted
@@ -229,6 +284,13 @@ impl Listener {
         if transfer == TransferId::PUSH {
             return;
         }
+        let owner = self.plays().find(|play| play.transfers.contains_key(&transfer));
+        if let Some(id) = owner.map(|play| play.id) {
+            self.with_play(id, |listener| listener.refuse(transfer, reason));
+        }
+    }
+
+    fn refuse(&mut self, transfer: TransferId, reason: Refused) {
         let Some((gone, owed)) = self.take_back(transfer, false) else { return };
         match reason {
             Refused::Choked { retry_after } => self.choke(gone.source, retry_after),
@@ -279,9 +341,7 @@ impl Listener {
             Source::Server => {
                 self.counts.bad_from_server += 1;
                 self.fail(Source::Server);
-                if self.is_current(id) {
-                    self.take_back_block(block, transfer);
-                }
+                self.with_play(id, |listener| listener.take_back_block(block, transfer));
             }
         }
     }
@@ -289,9 +349,7 @@ impl Listener {
     /// The server's push ended or was cut: what is missing of it is wanted.
     pub fn handle_push_ended(&mut self, now: Timestamp, id: PlayId) {
         self.wake(now);
-        if self.is_current(id) {
-            self.take_back(TransferId::PUSH, false);
-        }
+        self.with_play(id, |listener| listener.take_back(TransferId::PUSH, false));
     }
 
     // Uploads.
@@ -319,8 +377,8 @@ impl Listener {
     /// a server: without one, two listeners that wait for each other's blocks
     /// would wait for ever.
     pub fn uploads_paused(&self, now: Timestamp) -> bool {
-        let fetching = self.play.as_ref().filter(|play| !play.flights.is_empty());
-        self.server_up && fetching.is_some_and(|play| play.playout.is_emergency(now))
+        let fetching = self.plays().any(|play| !play.flights.is_empty());
+        self.server_up && fetching && self.is_emergency(now)
     }
 
     // Time and output.
@@ -364,17 +422,94 @@ impl Listener {
     }
 
     fn current(&mut self, id: PlayId) -> Option<&mut CurrentPlay> {
-        self.play.as_mut().filter(|play| play.id == id)
+        self.play.iter_mut().chain(&mut self.ahead).find(|play| play.id == id)
+    }
+
+    /// What sounds and what follows, in order.
+    pub(crate) fn plays(&self) -> impl Iterator<Item = &CurrentPlay> {
+        self.play.iter().chain(&self.ahead)
+    }
+
+    /// Does something with a play in the place of the current one, and puts both
+    /// back.
+    pub(crate) fn with_play<T>(
+        &mut self,
+        id: PlayId,
+        act: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        if self.is_current(id) {
+            return Some(act(self));
+        }
+        let nth = self.ahead.iter().position(|play| play.id == id)?;
+        let exchange = |listener: &mut Self| {
+            if let (Some(current), Some(ahead)) =
+                (listener.play.as_mut(), listener.ahead.get_mut(nth))
+            {
+                std::mem::swap(current, ahead);
+            }
+        };
+        exchange(self);
+        let outcome = act(self);
+        exchange(self);
+        Some(outcome)
+    }
+
+    /// A play of what is given. Peers that hold the same blob are known already.
+    fn new_play(&mut self, play: Play, turn: Turn) -> CurrentPlay {
+        let policy = self.config.policy.clone();
+        let mut playout = Playout::new(&play.rendition, play.held, play.speed, policy, self.now);
+        if play.from > 0 {
+            playout.seek(self.now, play.from);
+        }
+        let mut new = CurrentPlay::new(play.id, playout, turn, self.now);
+        let blob = play.rendition.blob();
+        if let Some(same) = self.plays().find(|play| play.playout.rendition().blob() == blob) {
+            new.holders.clone_from(&same.holders);
+        }
+        new
+    }
+
+    /// The sound has come to this play: what was before it is over.
+    fn come_to(&mut self, id: PlayId) {
+        if !self.ahead.iter().any(|play| play.id == id) {
+            return;
+        }
+        while !self.is_current(id) {
+            self.stop_current();
+            self.play = Some(self.ahead.remove(0));
+        }
+    }
+
+    /// Cancels what is on its way for the play in hand.
+    fn take_back_transfers(&mut self) {
+        let Some(play) = &self.play else { return };
+        for id in play.transfers.keys().copied().collect::<Vec<_>>() {
+            self.take_back(id, true);
+        }
+    }
+
+    /// Cancels what is on its way for the play in hand and lies beyond its end.
+    fn take_back_unneeded(&mut self) {
+        let Some(play) = &self.play else { return };
+        let end = play.playout.end_block();
+        let beyond = play.transfers.iter().filter(|(_, transfer)| transfer.blocks.start >= end);
+        for id in beyond.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.take_back(id, true);
+        }
     }
 
     fn stop_current(&mut self) {
-        let Some(play) = &self.play else { return };
-        let ids = play.transfers.keys().copied().collect::<Vec<_>>();
-        for id in ids {
-            self.take_back(id, true);
-        }
+        self.take_back_transfers();
         self.play = None;
         self.timers.clear();
+    }
+
+    fn stop_all(&mut self) {
+        self.stop_current();
+        while !self.ahead.is_empty() {
+            self.play = Some(self.ahead.remove(0));
+            self.stop_current();
+        }
     }
 
     fn expect_push(&mut self, blocks: BlockRange) {

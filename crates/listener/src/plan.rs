@@ -11,7 +11,7 @@ use antiphon_types::{BlockRange, NodeId, Timestamp};
 use crate::event::{Output, Reason, Source};
 use crate::listener::Listener;
 use crate::pipe::{Outlook, window};
-use crate::play::CurrentPlay;
+use crate::play::{CurrentPlay, Turn};
 use crate::timers::Timer;
 
 /// The sources that may be asked now, and what is expected of them; kept up
@@ -67,9 +67,46 @@ impl Candidate {
 }
 
 impl Listener {
-    /// Does whatever has become due, and asks for whatever can be asked.
+    /// Does whatever has become due, and asks for whatever can be asked: for
+    /// what sounds, then for what follows.
     pub(crate) fn plan(&mut self) {
         self.timers.clear();
+        self.plan_play();
+        let mut lead = self.remaining(self.now);
+        for nth in 0..self.ahead.len() {
+            let Some(play) = self.ahead.get_mut(nth) else { break };
+            let (id, until) = (play.id, play.playout.remaining(self.now));
+            play.playout.wait_for(self.now, lead);
+            if !self.may_plan_ahead(nth, lead) {
+                break;
+            }
+            self.with_play(id, Self::plan_play);
+            lead += until;
+        }
+    }
+
+    /// Whether the play `nth` ahead has its turn: nothing is left to be asked for
+    /// before it, and, for another track, the one that sounds is near its end
+    /// (B05). Sets a timer for that.
+    fn may_plan_ahead(&mut self, nth: usize, lead: Duration) -> bool {
+        let before = nth.checked_sub(1).and_then(|before| self.ahead.get(before));
+        let Some(before) = before.or(self.play.as_ref()) else { return false };
+        if before.wants_more() {
+            return false;
+        }
+        let Some(next) = self.ahead.get(nth) else { return false };
+        let horizon = self.config.prefetch_peers_media;
+        if next.turn == Turn::Now || lead <= horizon {
+            return true;
+        }
+        if before.playout.is_running() || nth > 0 {
+            let wait = next.playout.wall(lead - horizon);
+            self.timers.set(Timer::Wanted, self.now + wait + Duration::from_millis(1));
+        }
+        false
+    }
+
+    fn plan_play(&mut self) {
         if self.play.as_ref().is_none_or(CurrentPlay::is_complete) {
             return;
         }
@@ -135,12 +172,13 @@ impl Listener {
 
     fn ask_for_wanted(&mut self) {
         let Some(play) = &self.play else { return };
-        let (playout, end) = (&play.playout, play.taken.block_count());
+        let (playout, end) = (&play.playout, play.playout.end_block());
         let (headers, needed) = (playout.header_blocks().min(end), playout.first_needed());
+        let left_out = if play.at_leisure() { (headers, needed) } else { (0, 0) };
         let mut desk = self.desk();
         let mut steps = 0;
         // What cannot be decoded without, what comes next, what was left out.
-        let parts = [(0, headers), (needed.max(headers), end), (headers, needed)];
+        let parts = [(0, headers), (needed.max(headers), end), left_out];
         for (mut at, end) in parts {
             while let Some(block) = self.next_wanted(at, end) {
                 if desk.is_closed() || steps > self.config.scan {
@@ -297,6 +335,11 @@ impl Listener {
             true => self.config.server_ahead_alone_media,
             false => self.config.server_ahead_with_peers_media,
         };
+        let lead = play.playout.lead();
+        if play.turn == Turn::Next && lead > self.config.prefetch_server_media {
+            let wait = play.playout.wall(lead - self.config.prefetch_server_media);
+            return Choice::Wait(Some(self.now + wait + Duration::from_millis(1)));
+        }
         let within = |block: u32| {
             play.playout.due(block) != Timestamp::MAX
                 && play.playout.media_ahead(self.now, block) <= horizon

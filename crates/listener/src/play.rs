@@ -10,6 +10,7 @@ use crate::event::{PlayId, Reason, Source, TransferId};
 pub(crate) struct CurrentPlay {
     pub(crate) id: PlayId,
     pub(crate) playout: Playout,
+    pub(crate) turn: Turn,
     /// Held or on its way: what is not in here is to be asked.
     pub(crate) taken: BlockSet,
     /// For each block on its way, from where. At most
@@ -21,6 +22,15 @@ pub(crate) struct CurrentPlay {
     pub(crate) tried: BTreeMap<u32, Vec<NodeId>>,
     pub(crate) server_bytes: u64,
     pub(crate) find_peers_at: Timestamp,
+}
+
+/// When a play is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Now, or as a continuation of the track that is heard now.
+    Now,
+    /// When the track before it has ended.
+    Next,
 }
 
 /// One copy of a block on its way.
@@ -57,9 +67,10 @@ pub(crate) struct Holder {
 }
 
 impl CurrentPlay {
-    pub(crate) fn new(id: PlayId, playout: Playout, find_peers_at: Timestamp) -> Self {
+    pub(crate) fn new(id: PlayId, playout: Playout, turn: Turn, find_peers_at: Timestamp) -> Self {
         Self {
             id,
+            turn,
             taken: playout.held().clone(),
             playout,
             flights: BTreeMap::new(),
@@ -77,11 +88,22 @@ impl CurrentPlay {
     }
 
     pub(crate) fn class(&self) -> Class {
-        if self.at_leisure() { Class::Prefetch } else { Class::Now }
+        if self.at_leisure() || self.turn == Turn::Next { Class::Prefetch } else { Class::Now }
     }
 
+    /// Whether nothing is to be fetched for it any more. At leisure what a seek
+    /// left out is fetched too.
     pub(crate) fn is_complete(&self) -> bool {
-        self.playout.held().is_full()
+        self.playout.held().is_full() || (!self.at_leisure() && self.playout.missing() == 0)
+    }
+
+    /// Whether a block that it needs is neither there nor on its way.
+    pub(crate) fn wants_more(&self) -> bool {
+        let end = self.playout.end_block();
+        let headers = self.playout.header_blocks();
+        let needed = self.playout.first_needed().max(headers);
+        let wanted = |from, end| self.taken.first_missing(from).is_some_and(|block| block < end);
+        wanted(0, headers) || wanted(needed, end)
     }
 
     /// Blocks from `from` on, in a row, that nobody has been asked for; at

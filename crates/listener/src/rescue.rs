@@ -32,8 +32,7 @@ impl Listener {
             }
             self.counts.timed_out += 1;
             self.fail(source);
-            let owed = self.take_back_all(source, true);
-            self.note_tried(source, &owed);
+            self.take_back_all(source, true);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What can be asked of a listener; nothing here changes it.
 
+use std::time::Duration;
+
 use antiphon_mesh::Mesh;
 use antiphon_playback::{Buffered, Playout, State};
 use antiphon_types::Timestamp;
@@ -19,14 +21,47 @@ impl Listener {
         self.play.as_ref().map(|play| play.id)
     }
 
-    /// What is buffered ahead of the position.
+    /// What is buffered ahead of the position, what follows without a gap
+    /// included.
     pub fn buffered(&self, now: Timestamp) -> Option<Buffered> {
-        self.playout().map(|playout| playout.buffered(now))
+        let mut sum = self.playout()?.buffered(now);
+        for play in &self.ahead {
+            if !sum.to_the_end {
+                break;
+            }
+            let next = play.playout.buffered(now);
+            sum.bytes += next.bytes;
+            sum.media += next.media;
+            sum.to_the_end = next.to_the_end;
+        }
+        Some(sum)
     }
 
-    /// How many blocks of the current play are not there.
+    /// Media time from the position to the end of the current play.
+    pub(crate) fn remaining(&self, now: Timestamp) -> Duration {
+        self.playout().map_or(Duration::ZERO, |playout| playout.remaining(now))
+    }
+
+    /// Whether less is buffered than the emergency reserve, what follows
+    /// included (B07).
+    pub fn is_emergency(&self, now: Timestamp) -> bool {
+        let ended = self.playout().is_none_or(|playout| playout.state() == State::Ended);
+        let buffered = self.buffered(now);
+        !ended
+            && buffered.is_some_and(|buffered| {
+                !buffered.to_the_end && buffered.media < self.config.policy.emergency_media
+            })
+    }
+
+    /// How many blocks of the current play's rendition are not there.
     pub fn missing_blocks(&self) -> u32 {
         self.playout().map_or(0, |playout| playout.held().block_count() - playout.held().len())
+    }
+
+    /// How many blocks of the rendition of any play are not there.
+    pub fn missing_blocks_of(&self, id: PlayId) -> Option<u32> {
+        let playout = &self.plays().find(|play| play.id == id)?.playout;
+        Some(playout.held().block_count() - playout.held().len())
     }
 
     /// What the current play waits for.

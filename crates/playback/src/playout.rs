@@ -45,6 +45,11 @@ pub struct Buffered {
 
 /// The play-out buffer of one play. It knows nothing of who sends.
 ///
+/// A play may be a *part* of a track: it may begin amid it
+/// ([`seek`](Self::seek)), end before its end where another rendition takes over
+/// ([`end_at`](Self::end_at)), and wait for what sounds before it
+/// ([`wait_for`](Self::wait_for)).
+///
 /// Each call costs the same however long the track is, save that a seek looks
 /// for the first gap anew (64 blocks at a step).
 #[derive(Debug, Clone)]
@@ -61,6 +66,14 @@ pub struct Playout {
     running: bool,
     /// The first missing block at or after the one where decoding stands.
     frontier: u32,
+    /// The sample at which this play ends.
+    until: u64,
+    /// Blocks from here on are not needed to get there.
+    end_block: u32,
+    /// The decoder asked for blocks from here on, before those of the position.
+    asked_from: Option<u32>,
+    /// Media time that sounds before this play does.
+    lead: Duration,
     stalls: u32,
     /// The latest time seen.
     now: Timestamp,
@@ -91,6 +104,10 @@ impl Playout {
             reported: (now, 0),
             running: false,
             frontier: 0,
+            until: rendition.samples(),
+            end_block: size.block_count(),
+            asked_from: None,
+            lead: Duration::ZERO,
             stalls: 0,
             now,
         };
@@ -127,15 +144,17 @@ impl Playout {
     /// it is consuming. Until the next report the position is extrapolated.
     pub fn handle_position(&mut self, now: Timestamp, sample: u64, running: bool) {
         self.advance(now);
-        let sample = sample.min(self.rendition.samples());
+        let sample = sample.min(self.until);
         let back = sample < self.reported.1;
         self.reported = (self.now, sample);
         self.running = running;
-        if sample == self.rendition.samples() {
+        self.lead = Duration::ZERO;
+        if sample == self.until {
             self.state = State::Ended;
             self.running = false;
         } else if running || self.state == State::Ended {
             self.state = State::Playing;
+            self.asked_from = None;
         }
         if back || self.frontier < self.first_needed() {
             self.find_frontier();
@@ -168,10 +187,43 @@ impl Playout {
     /// Goes on at `sample`: the play starts anew from there.
     pub fn seek(&mut self, now: Timestamp, sample: u64) {
         self.advance(now);
-        self.reported = (self.now, sample.min(self.rendition.samples().saturating_sub(1)));
+        self.reported = (self.now, sample.min(self.until.saturating_sub(1)));
         self.running = false;
+        self.asked_from = None;
         self.state = State::Starting;
         self.find_frontier();
+    }
+
+    /// This play ends before `sample`, a segment's boundary, where another
+    /// rendition takes over. What is needed only after it is not wanted any more.
+    pub fn end_at(&mut self, now: Timestamp, sample: u64) {
+        self.advance(now);
+        self.until = sample.clamp(1, self.rendition.samples());
+        let bytes = self.rendition.splice_end(self.until);
+        let blocks = bytes.div_ceil(u64::from(BLOCK_BYTES));
+        self.end_block = u32::try_from(blocks).unwrap_or(u32::MAX).min(self.held.block_count());
+        self.find_frontier();
+    }
+
+    /// The decoder cannot do without this block, wherever the tables say that it
+    /// belongs: maps from time to bytes are estimates within a segment.
+    pub fn handle_asked(&mut self, now: Timestamp, block: u32) {
+        self.advance(now);
+        if block >= self.held.block_count() {
+            return;
+        }
+        if block < self.first_needed() {
+            self.asked_from = Some(block);
+        }
+        self.end_block = self.end_block.max(block + 1);
+        self.find_frontier();
+    }
+
+    /// So much media time sounds before this play does, reckoned from `now`.
+    /// The first report of a position ends the waiting.
+    pub fn wait_for(&mut self, now: Timestamp, lead: Duration) {
+        self.advance(now);
+        self.lead = lead;
     }
 
     /// Where the play stands.
@@ -182,6 +234,29 @@ impl Playout {
     /// Whether the sink was consuming at its last report.
     pub fn is_running(&self) -> bool {
         self.running
+    }
+
+    /// The sample at which this play ends.
+    pub fn until(&self) -> u64 {
+        self.until
+    }
+
+    /// Media time that sounds before this play does, as it was last said.
+    pub fn lead(&self) -> Duration {
+        self.lead
+    }
+
+    /// Media time from the position to the end of this play.
+    pub fn remaining(&self, now: Timestamp) -> Duration {
+        media_of(self.until.saturating_sub(self.position(now)))
+    }
+
+    /// How many blocks are still missing that this play will need.
+    pub fn missing(&self) -> u32 {
+        let from = self.first_needed().max(self.header_blocks);
+        let needed = (0..self.header_blocks).chain(from..self.end_block);
+        let missing = needed.filter(|block| !self.held.contains(*block)).count();
+        u32::try_from(missing).unwrap_or(u32::MAX)
     }
 
     /// How many times the sink ran dry.
@@ -244,7 +319,7 @@ impl Playout {
         Buffered {
             bytes: self.frontier_offset().saturating_sub(self.decoding_offset()),
             media: media_of(ahead),
-            to_the_end: self.frontier >= self.held.block_count(),
+            to_the_end: self.frontier >= self.end_block,
         }
     }
 
@@ -265,8 +340,11 @@ impl Playout {
     /// ([`Timestamp::MAX`]), except missing headers, without which nothing can
     /// be decoded: these are due at once.
     pub fn due(&self, block: u32) -> Timestamp {
-        let (at, from) = if self.running { self.reported } else { (self.now, self.reported.1) };
-        if self.state == State::Ended || block >= self.held.block_count() {
+        let (at, from) = match self.running {
+            true => self.reported,
+            false => (self.now + self.wall(self.lead), self.reported.1),
+        };
+        if self.state == State::Ended || block >= self.end_block {
             return Timestamp::MAX;
         }
         if block < self.header_blocks && !self.held.contains(block) {
@@ -280,10 +358,10 @@ impl Playout {
         (at + ahead).saturating_sub(self.policy.decode_ahead_wall.min(ahead))
     }
 
-    /// Media time from the position to the first sample that a block serves;
-    /// zero for what is behind it.
+    /// Media time from what sounds to the first sample that a block serves; zero
+    /// for what is behind it.
     pub fn media_ahead(&self, now: Timestamp, block: u32) -> Duration {
-        media_of(self.sample_of(block).saturating_sub(self.position(now)))
+        self.lead + media_of(self.sample_of(block).saturating_sub(self.position(now)))
     }
 
     /// How soon a block is needed.
@@ -310,7 +388,7 @@ impl Playout {
     /// Of the blocks that are not there, the one that the decoder needs first.
     pub fn needed_next(&self) -> Option<u32> {
         if self.headers_held() {
-            Some(self.frontier).filter(|block| *block < self.held.block_count())
+            Some(self.frontier).filter(|block| *block < self.end_block)
         } else {
             self.held.first_missing(0)
         }
@@ -325,7 +403,13 @@ impl Playout {
     /// has begun, that where decoding for it must begin.
     pub fn first_needed(&self) -> u32 {
         let block = self.decoding_offset() / u64::from(BLOCK_BYTES);
-        u32::try_from(block).unwrap_or(u32::MAX).min(self.held.block_count())
+        let block = u32::try_from(block).unwrap_or(u32::MAX).min(self.held.block_count());
+        self.asked_from.map_or(block, |asked| asked.min(block))
+    }
+
+    /// Blocks from here on are not needed by this play.
+    pub fn end_block(&self) -> u32 {
+        self.end_block
     }
 
     /// How long `media` lasts on the clock at this speed.
@@ -343,7 +427,7 @@ impl Playout {
 
     fn decoding_offset(&self) -> u64 {
         match self.state {
-            State::Starting => self.rendition.segment_for(self.reported.1).offset,
+            State::Starting => self.rendition.seek_offset(self.reported.1),
             State::Ended => self.rendition.size().bytes(),
             State::Playing | State::Stalled => self.rendition.offset_at(self.reported.1),
         }
@@ -354,7 +438,8 @@ impl Playout {
     }
 
     fn first_missing_from(&self, block: u32) -> u32 {
-        self.held.first_missing(block).unwrap_or(self.held.block_count())
+        let missing = self.held.first_missing(block).unwrap_or(self.held.block_count());
+        missing.min(self.end_block.max(block))
     }
 
     fn frontier_offset(&self) -> u64 {
@@ -362,7 +447,10 @@ impl Playout {
     }
 
     fn frontier_sample(&self) -> u64 {
-        self.rendition.sample_at(self.frontier_offset())
+        match self.frontier >= self.end_block {
+            true => self.until,
+            false => self.rendition.sample_at(self.frontier_offset()).min(self.until),
+        }
     }
 
     fn sample_of(&self, block: u32) -> u64 {

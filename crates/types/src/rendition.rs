@@ -140,6 +140,13 @@ pub enum RenditionError {
 impl Rendition {
     /// Length of a segment in samples: 10 s (B52).
     pub const SEGMENT_SAMPLES: u64 = 10 * SAMPLE_RATE as u64;
+    /// The longest Ogg page of a rendition: 8 KiB of packets, a header of 27
+    /// bytes and 255 lacing values. What ends at a boundary stands in the page
+    /// that begins with it, which is therefore needed too.
+    pub const PAGE_BYTES: u64 = 8 * 1024 + 27 + 255;
+    /// How far before the place that the segment table suggests decoding begins
+    /// after a seek.
+    const SEEK_MARGIN: u64 = 12 * 1024;
 
     /// Checks that the parts fit together.
     ///
@@ -212,6 +219,19 @@ impl Rendition {
         let after = self.segments.partition_point(|segment| segment.sample <= sample);
         // The first segment begins at sample 0, so at least one is not after.
         self.segments[after.saturating_sub(1)]
+    }
+
+    /// Where to begin decoding for `sample` amid a segment: probably at least two
+    /// pages before its own, else at the segment's first page.
+    pub fn seek_offset(&self, sample: u64) -> u64 {
+        let guess = self.offset_at(sample).saturating_sub(Self::SEEK_MARGIN);
+        guess.max(self.segment_for(sample).offset)
+    }
+
+    /// The offset up to which bytes are needed to decode everything before
+    /// `sample`, a segment's boundary, and the rest of the page that it is in.
+    pub fn splice_end(&self, sample: u64) -> u64 {
+        (self.offset_at(sample) + Self::PAGE_BYTES).min(self.size.bytes())
     }
 
     /// The sample that is certainly decodable once all bytes before `offset`

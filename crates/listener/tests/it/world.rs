@@ -165,7 +165,7 @@ impl World {
         }
         let rendition = self.rendition.clone();
         let speed = speed as f64;
-        self.listener.play(self.now, Play { id: ID, rendition, held: set, speed, pushed });
+        self.listener.play(self.now, Play { id: ID, rendition, held: set, from: 0, speed, pushed });
         let holders = self.links.keys().filter_map(|source| match source {
             Source::Peer(peer) => Some(*peer),
             Source::Server => None,
