@@ -47,15 +47,19 @@
 //! ```
 
 mod cipher;
+mod crossfade;
 mod decode;
 mod encode;
 mod ingest;
 mod layout;
 mod loudness;
+mod part;
 mod pcm;
 mod player;
 mod resample;
+mod seek;
 mod sink;
+mod splice;
 pub mod synth;
 mod tags;
 mod vorbis;
@@ -70,9 +74,12 @@ pub use layout::LayoutError;
 pub use loudness::{
     Loudness, LoudnessError, PEAK_CEILING_DBTP, SILENCE_LUFS, TARGET_LUFS, measure,
 };
+pub use part::{Entry, PartChunk, PartDecoder, PartSpan, SPLICE_TAIL_BYTES};
 pub use pcm::{PcmHasher, extend_i16, to_i16};
 pub use player::{StreamDecoder, StreamError};
 pub use resample::{ResampleError, resampled_length, to_44100};
+pub use seek::start_offset_guess;
 pub use sink::{RawPcmWriter, Sink, WAV_HEADER_BYTES, WavWriter};
+pub use splice::{Join, MAX_CROSSFADE_SAMPLES, SPLICE_FADE_SAMPLES, SpliceError, Spliced, Splicer};
 pub use tags::{Cover, MAX_COVER_BYTES, MAX_TEXT_BYTES, Tags, read as read_tags};
 pub use vorbis::{DecodedChunk, PageError, VorbisError};

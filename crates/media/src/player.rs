@@ -6,7 +6,7 @@ use antiphon_types::{SAMPLE_RATE, Segment};
 use crate::vorbis::{DecodedChunk, VorbisError, VorbisStream};
 
 /// Samples per second and channels of every rendition.
-const FORMAT: (u32, u8) = (SAMPLE_RATE, 2);
+pub(crate) const FORMAT: (u32, u8) = (SAMPLE_RATE, 2);
 
 /// Why a rendition cannot be played on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +22,14 @@ pub enum StreamError {
     Truncated {
         /// Samples of one channel up to there.
         samples: u64,
+    },
+    /// Samples are missing between two pages.
+    #[error("the rendition goes on at sample {found}, where {expected} should follow")]
+    Gap {
+        /// The sample that should come.
+        expected: u64,
+        /// The sample that came.
+        found: u64,
     },
 }
 

@@ -3,6 +3,8 @@
 //! Places come from the granule positions of the pages alone (Vorbis I
 //! appendix A.2), never from a decoder's own trimming.
 
+use std::ops::Range;
+
 mod packet;
 mod page;
 
@@ -61,6 +63,16 @@ pub struct DecodedChunk<'a> {
     pub samples: &'a [f32],
 }
 
+/// Which of the last page's samples count, and where they belong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Placed {
+    /// Place of the first of them.
+    pub first_sample: u64,
+    /// Which they are, counted in samples of one channel; see
+    /// [`VorbisStream::samples`].
+    pub frames: Range<usize>,
+}
+
 enum State {
     Identification,
     Comment { identification: Vec<u8> },
@@ -82,6 +94,8 @@ pub(crate) struct VorbisStream {
     /// Where the next decoded sample belongs; before the first page of audio
     /// nobody knows.
     position: Option<i64>,
+    /// The audio began anywhere, not with a page whose place is known.
+    searched: bool,
     ended: bool,
     chained: bool,
     /// What the last page decoded to.
@@ -100,6 +114,7 @@ impl VorbisStream {
             state: State::Identification,
             wanted,
             position: None,
+            searched: false,
             ended: false,
             chained: false,
             samples: Vec::new(),
@@ -139,28 +154,61 @@ impl VorbisStream {
         self.position.and_then(|position| u64::try_from(position).ok())
     }
 
-    /// Says that the next page is not the next in number, and that the first
-    /// sample it yields is `sample`.
+    /// Says that the next byte begins a page, and that the first sample it
+    /// yields is `sample`. The headers must have come.
     pub(crate) fn jump_to(&mut self, sample: u64) {
-        self.sequence = None;
+        self.forget_audio();
+        self.pages.clear();
         self.position = i64::try_from(sample).ok();
+    }
+
+    /// Says that the next byte may be any byte of the audio. The first whole
+    /// page tells the place; its first packet only primes. The headers must
+    /// have come.
+    pub(crate) fn search(&mut self) {
+        self.forget_audio();
+        self.pages.clear_and_search(self.serial.unwrap_or(0));
+        self.searched = true;
+    }
+
+    fn forget_audio(&mut self) {
+        self.sequence = None;
+        self.position = None;
+        self.searched = false;
+        self.ended = false;
+        self.partial.clear();
+        self.samples.clear();
+        if let State::Audio(decoder) = &mut self.state {
+            decoder.reset();
+        }
     }
 
     /// Decodes up to the next page that yields samples; `None` until more
     /// bytes are there.
     pub(crate) fn next_chunk(&mut self) -> Result<Option<DecodedChunk<'_>>, VorbisError> {
+        let Some(Placed { first_sample, frames }) = self.next_placed()? else { return Ok(None) };
+        Ok(Some(DecodedChunk { first_sample, samples: self.samples(frames) }))
+    }
+
+    /// Like [`next_chunk`](Self::next_chunk); the samples stay here, until the
+    /// next call.
+    pub(crate) fn next_placed(&mut self) -> Result<Option<Placed>, VorbisError> {
         while let Some(page) = self.pages.next_page()? {
             if !self.belongs(&page) {
                 continue;
             }
             let completed = self.take_packets(&page)?;
-            if let Some((first_sample, frames)) = self.place(&page, completed) {
-                let channels = self.channel_count();
-                let samples = &self.samples[frames.start * channels..frames.end * channels];
-                return Ok(Some(DecodedChunk { first_sample, samples }));
+            if let Some(placed) = self.place(&page, completed) {
+                return Ok(Some(placed));
             }
         }
         Ok(None)
+    }
+
+    /// Samples of the last page, interleaved.
+    pub(crate) fn samples(&self, frames: Range<usize>) -> &[f32] {
+        let channels = self.channel_count();
+        &self.samples[frames.start * channels..frames.end * channels]
     }
 
     fn channel_count(&self) -> usize {
@@ -189,13 +237,20 @@ impl VorbisStream {
             return Err(VorbisError::Lost { expected, found: page.sequence });
         }
         self.sequence = Some(page.sequence.wrapping_add(1));
-        if page.continued == self.partial.is_empty() {
+        // After a search, the rest of a packet that began before is of no use.
+        let begun = self.position.is_some() || !self.partial.is_empty();
+        let mut skip = page.continued && self.searched && !begun;
+        if !skip && page.continued == self.partial.is_empty() {
             return Err(VorbisError::Framing);
         }
         self.samples.clear();
         self.ended = page.last;
         let mut completed = 0;
         for (part, whole) in self.pages.parts(page) {
+            if skip {
+                skip = !whole;
+                continue;
+            }
             if self.partial.len() + part.len() > MAX_PACKET_BYTES {
                 return Err(VorbisError::Framing);
             }
@@ -215,12 +270,16 @@ impl VorbisStream {
 
     /// Where the page's samples belong, and which of them count: those before
     /// sample 0 and those after the stated end do not.
-    fn place(&mut self, page: &Page, completed: usize) -> Option<(u64, std::ops::Range<usize>)> {
+    fn place(&mut self, page: &Page, completed: usize) -> Option<Placed> {
         if completed == 0 || !matches!(self.state, State::Audio(_)) {
             return None;
         }
         let decoded = i64::try_from(self.samples.len() / self.channel_count()).ok()?;
         let granule = page.granule;
+        if page.last && self.searched && self.position.is_none() {
+            // The last page states where it is cut, not where it began.
+            return None;
+        }
         let start = self.position.unwrap_or_else(|| match granule {
             // A lone page both begins and ends the stream: it is cut at its end.
             Some(granule) if page.last => granule.saturating_sub(decoded).max(0),
@@ -236,7 +295,7 @@ impl VorbisStream {
         }
         let from = usize::try_from(wanted_start - start).ok()?;
         let to = usize::try_from(wanted_end - start).ok()?;
-        Some((u64::try_from(wanted_start).ok()?, from..to))
+        Some(Placed { first_sample: u64::try_from(wanted_start).ok()?, frames: from..to })
     }
 }
 

@@ -88,6 +88,11 @@ impl PacketDecoder {
         &self.channels
     }
 
+    /// Forgets the packet before: the next one primes the overlap.
+    pub(crate) fn reset(&mut self) {
+        self.decoder.reset();
+    }
+
     /// Decodes one packet and appends its samples, interleaved.
     pub(crate) fn decode(&mut self, packet: &[u8], out: &mut Vec<f32>) -> Result<(), VorbisError> {
         if self.broken {

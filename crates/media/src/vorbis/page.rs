@@ -5,6 +5,8 @@ use std::ops::Range;
 /// Bytes before the lacing values.
 const HEADER_BYTES: usize = 27;
 const CAPTURE: &[u8] = b"OggS";
+/// Where the number of the logical stream stands.
+const SERIAL: Range<usize> = 14..18;
 
 /// Why bytes are not an Ogg page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,9 +47,26 @@ pub(crate) struct PageReader {
     buffer: Vec<u8>,
     /// Where the next page begins in `buffer`.
     start: usize,
+    /// The bytes may begin anywhere: the next page is the first one of this
+    /// stream that is found whole.
+    search: Option<u32>,
 }
 
 impl PageReader {
+    /// Forgets all bytes. The next ones begin with a page.
+    pub(crate) fn clear(&mut self) {
+        self.buffer.clear();
+        self.start = 0;
+        self.search = None;
+    }
+
+    /// Forgets all bytes. The next ones may begin in the middle of a page:
+    /// what stands before the first page of the stream `serial` is passed over.
+    pub(crate) fn clear_and_search(&mut self, serial: u32) {
+        self.clear();
+        self.search = Some(serial);
+    }
+
     /// Appends bytes. Ranges of earlier pages are void afterwards.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 {
@@ -65,6 +84,41 @@ impl PageReader {
     /// The next page, or `None` until more bytes are there. At most 65307
     /// bytes are ever needed.
     pub(crate) fn next_page(&mut self) -> Result<Option<Page>, PageError> {
+        let Some(serial) = self.search else { return self.page_here() };
+        while self.find_capture(serial) {
+            // A capture pattern amid audio is not a page: its checksum differs.
+            match self.page_here() {
+                Ok(None) => return Ok(None),
+                Ok(Some(page)) => {
+                    self.search = None;
+                    return Ok(Some(page));
+                }
+                Err(_) => self.start += 1,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Moves on to where a page of the stream `serial` may begin, or to the
+    /// last bytes, if they may be the beginning of one; says which it was.
+    fn find_capture(&mut self, serial: u32) -> bool {
+        while self.start < self.buffer.len() {
+            let bytes = &self.buffer[self.start..];
+            let capture = &bytes[..bytes.len().min(CAPTURE.len())];
+            if CAPTURE.starts_with(capture) {
+                match bytes.get(SERIAL) {
+                    None => return false,
+                    Some(found) if found == serial.to_le_bytes() => return true,
+                    Some(_) => {}
+                }
+            }
+            self.start += 1;
+        }
+        false
+    }
+
+    /// The page at the front.
+    fn page_here(&mut self) -> Result<Option<Page>, PageError> {
         let bytes = &self.buffer[self.start..];
         let capture = &bytes[..bytes.len().min(CAPTURE.len())];
         if !CAPTURE.starts_with(capture) {
@@ -99,7 +153,7 @@ impl PageReader {
             first: header[5] & 2 != 0,
             last: header[5] & 4 != 0,
             granule: (granule >= 0).then_some(granule),
-            serial: u32::from_le_bytes(field(header, 14)),
+            serial: u32::from_le_bytes(field(header, SERIAL.start)),
             sequence: u32::from_le_bytes(field(header, 18)),
             lacing: lacing_start..body_start,
             body: body_start..end,

@@ -13,6 +13,7 @@ mod decode;
 mod garbage;
 mod oracle;
 mod rendition;
+mod seek;
 mod sinks;
 mod support;
 mod tags;
