@@ -50,6 +50,7 @@ mod cipher;
 mod crossfade;
 mod decode;
 mod encode;
+mod gain;
 mod ingest;
 mod layout;
 mod loudness;
@@ -69,6 +70,10 @@ pub use antiphon_types::{Bitrate, Segment};
 pub use cipher::{KeystreamError, RenditionKey, apply_keystream};
 pub use decode::{DecodeError, DecodeLimits, Pcm, decode_file};
 pub use encode::{EncodeError, Encoded, encode};
+pub use gain::{
+    GAIN_RAMP_SAMPLES, GainRamp, Normalise, ParseVolumeError, TrackLevel, Volume, gain_factor,
+    playback_gain_db,
+};
 pub use ingest::{EncodedTrack, IngestError, encode_file};
 pub use layout::LayoutError;
 pub use loudness::{

@@ -10,6 +10,7 @@
 
 mod cipher;
 mod decode;
+mod gain;
 mod garbage;
 mod oracle;
 mod rendition;
