@@ -20,6 +20,8 @@ pub(crate) struct VirtualDevice {
     /// When it would have begun, had it never run dry.
     origin: Option<Instant>,
     written: u64,
+    base: u64,
+    paused_at: Option<Instant>,
     stalls: u32,
     stalled: Duration,
 }
@@ -31,6 +33,8 @@ impl VirtualDevice {
             samples_per_second: f64::from(SAMPLE_RATE) * speed,
             origin: None,
             written: 0,
+            base: 0,
+            paused_at: None,
             stalls: 0,
             stalled: Duration::ZERO,
         }
@@ -60,7 +64,7 @@ impl VirtualDevice {
 
     /// When it will have played all that was written; `None` before the first.
     pub(crate) fn dry_at(&self) -> Option<Instant> {
-        self.origin.map(|origin| origin + self.time_for(self.written))
+        self.origin.map(|origin| origin + self.time_for(self.written - self.base))
     }
 
     /// Samples (of each channel) heard so far.
@@ -70,9 +74,33 @@ impl VirtualDevice {
         reason = "seconds times a rate, never negative, capped by what was written"
     )]
     pub(crate) fn heard(&self, now: Instant) -> u64 {
-        let Some(origin) = self.origin else { return 0 };
+        let Some(origin) = self.origin else { return self.written };
+        let now = self.paused_at.map_or(now, |paused| paused.min(now));
         let elapsed = now.saturating_duration_since(origin).as_secs_f64();
-        ((elapsed * self.samples_per_second) as u64).min(self.written)
+        (self.base + (elapsed * self.samples_per_second) as u64).min(self.written)
+    }
+
+    pub(crate) fn pause(&mut self, now: Instant) {
+        self.paused_at.get_or_insert(now);
+    }
+
+    pub(crate) fn resume(&mut self, now: Instant) {
+        let Some(paused) = self.paused_at.take() else { return };
+        if let (Some(dry), Some(origin)) = (self.dry_at(), self.origin) {
+            // dry before the pause began or while in it: begins anew
+            let away = now.saturating_duration_since(paused.min(dry));
+            self.origin = Some(origin + away);
+        }
+    }
+
+    pub(crate) fn discard(&mut self, now: Instant) -> u64 {
+        self.written = self.heard(now);
+        if let Some(dry) = self.dry_at() {
+            let _ = dry;
+        }
+        self.origin = None;
+        self.base = self.written;
+        self.written
     }
 
     /// How often it ran dry, and for how long in all.

@@ -18,10 +18,11 @@ use crate::faults::Faults;
 use crate::library::Library;
 use crate::node::{Event, Inboxes, Node};
 use crate::peers::Neighbourhood;
-use crate::player::SinkKind;
+use crate::queue::Repeat;
 use crate::record::{BytesBySource, PlayRecord, Records};
 use crate::session::{Identity, RequestError, Session};
 use crate::settings::DataDir;
+use crate::sound::SinkKind;
 use crate::trouble::DiskTrouble;
 
 /// What an engine needs to know.
@@ -98,6 +99,9 @@ pub enum BitrateChoice {
     Fixed(Bitrate),
 }
 
+/// What became of a track: what was played of it, or why it was not.
+pub type Played = Result<PlayRecord, (TrackId, PlayError)>;
+
 /// A source with requests under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourceShare {
@@ -132,6 +136,8 @@ pub struct PlayStatus {
     pub server: bool,
     /// Whether the music has stopped for want of data.
     pub stalled: bool,
+    /// Whether the listener has stopped it.
+    pub paused: bool,
     /// Sources with requests under way.
     pub sources: Vec<SourceShare>,
     /// What the music waits for, if it waits.
@@ -154,6 +160,7 @@ impl Default for PlayStatus {
             peers: 0,
             server: false,
             stalled: false,
+            paused: false,
             sources: Vec::new(),
             waiting: None,
             trouble: None,
@@ -168,36 +175,105 @@ pub struct PlayOptions {
     pub bitrate: BitrateChoice,
     /// Where the music goes.
     pub sink: SinkKind,
-    /// How many times faster than real time the sink consumes, 1 to 1000.
+    /// How many times faster than real time the sink consumes, 1 to 1000; a
+    /// sound device does not.
     pub speed: f64,
+    /// Where in the first track to begin.
+    pub from: Duration,
+    /// What follows each track.
+    pub repeat: Repeat,
+    /// Whether the tracks come in an order of chance.
+    pub shuffle: bool,
+    /// Change of volume in decibels: 0 for the music as it is, at -14 LUFS.
+    pub volume: f32,
+    /// For how long the end of a track and the beginning of the next are heard
+    /// together; zero for tracks that join without a gap.
+    pub crossfade: Duration,
 }
 
-/// A play under way.
-pub struct Playing {
-    /// What is playing; changes as it goes.
-    pub status: watch::Receiver<PlayStatus>,
-    done: oneshot::Receiver<Result<PlayRecord, PlayError>>,
-}
+impl PlayOptions {
+    /// One play from the beginning, in real time.
+    pub fn new(sink: SinkKind) -> Self {
+        Self {
+            bitrate: BitrateChoice::Auto,
+            sink,
+            speed: 1.0,
+            from: Duration::ZERO,
+            repeat: Repeat::Off,
+            shuffle: false,
+            volume: 0.0,
+            crossfade: Duration::ZERO,
+        }
+    }
 
-impl Playing {
-    /// Waits for the end.
-    pub async fn finished(&mut self) -> Result<PlayRecord, PlayError> {
-        (&mut self.done).await.unwrap_or(Err(PlayError::Ended))
+    /// The factor that the volume means for each sample.
+    pub(crate) fn gain(&self) -> f32 {
+        10_f32.powf(self.volume / 20.0)
     }
 }
 
+/// What a listener does while music plays.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Control {
+    /// Stops the sound, or lets it go on. Fetching goes on meanwhile, as far
+    /// ahead as it would.
+    Pause(bool),
+    /// The one or the other.
+    TogglePause,
+    /// Goes on at another place of the track.
+    Seek(Duration),
+    /// Goes back or forth.
+    SeekBy {
+        /// Of music; back if negative.
+        seconds: i64,
+    },
+    /// Plays the next track.
+    Next,
+    /// Plays the track from its beginning, or in its first 3 s the one before.
+    Previous,
+    /// Repeats or does not.
+    Repeat(Repeat),
+    /// Shuffles what comes, or puts it back in order.
+    Shuffle(bool),
+    /// Changes the volume, in decibels; 0 for the music as it is.
+    Volume(f32),
+}
+
+/// A program under way: tracks that are heard one after the other.
+pub struct Playing {
+    /// What is playing; changes as it goes.
+    pub status: watch::Receiver<PlayStatus>,
+    played: mpsc::UnboundedReceiver<Played>,
+}
+
+impl Playing {
+    /// Waits for the end of the next track; `None` after the last one.
+    pub async fn next(&mut self) -> Option<Played> {
+        self.played.recv().await
+    }
+
+    /// Waits for the end of the only track.
+    pub async fn finished(&mut self) -> Result<PlayRecord, PlayError> {
+        self.next().await.unwrap_or_else(|| unheard()).map_err(|(_, error)| error)
+    }
+}
+
+/// What ended before it was heard.
+fn unheard() -> Played {
+    Err((TrackId::new([0; 16]), PlayError::Ended))
+}
+
 pub(crate) struct PlayRequest {
-    pub(crate) track: TrackId,
-    pub(crate) bitrate: BitrateChoice,
-    pub(crate) sink: SinkKind,
-    pub(crate) speed: f64,
+    pub(crate) tracks: Vec<TrackId>,
+    pub(crate) options: PlayOptions,
     pub(crate) clicked: Instant,
     pub(crate) status: watch::Sender<PlayStatus>,
-    pub(crate) done: Option<oneshot::Sender<Result<PlayRecord, PlayError>>>,
+    pub(crate) played: mpsc::UnboundedSender<Played>,
 }
 
 pub(crate) enum Command {
     Play(Box<PlayRequest>),
+    Control(Control),
     Stop,
     Ask { kind: request::Kind, answer: oneshot::Sender<Result<reply::Kind, RequestError>> },
     Flush { done: oneshot::Sender<Result<(), String>> },
@@ -276,7 +352,7 @@ impl Engine {
             neighbourhood,
             sharing: config.sharing,
             events,
-            play: None,
+            program: None,
             next_play: 1,
             server_up: false,
             peers: Default::default(),
@@ -301,23 +377,31 @@ impl Engine {
         Ok(Self { commands })
     }
 
-    /// Plays a track; one that is playing ends. The click is now.
+    /// Plays a track; what is playing ends. The click is now.
     pub async fn play(&self, track: TrackId, options: PlayOptions) -> Result<Playing, PlayError> {
+        self.play_all(vec![track], options).await
+    }
+
+    /// Plays tracks one after the other, without a gap; what is playing ends. The
+    /// click is now.
+    pub async fn play_all(
+        &self,
+        tracks: Vec<TrackId>,
+        mut options: PlayOptions,
+    ) -> Result<Playing, PlayError> {
         let clicked = Instant::now();
+        options.speed = options.speed.clamp(1.0, 1000.0);
         let (status, shown) = watch::channel(PlayStatus::default());
-        let (done, finished) = oneshot::channel();
-        let request = PlayRequest {
-            track,
-            bitrate: options.bitrate,
-            sink: options.sink,
-            speed: options.speed.clamp(1.0, 1000.0),
-            clicked,
-            status,
-            done: Some(done),
-        };
+        let (played, outcomes) = mpsc::unbounded_channel();
+        let request = PlayRequest { tracks, options, clicked, status, played };
         let sent = self.commands.send(Command::Play(Box::new(request))).await;
         sent.map_err(|_| PlayError::Ended)?;
-        Ok(Playing { status: shown, done: finished })
+        Ok(Playing { status: shown, played: outcomes })
+    }
+
+    /// Does something with what is playing; without it, nothing.
+    pub async fn control(&self, control: Control) {
+        let _ = self.commands.send(Command::Control(control)).await;
     }
 
     /// Ends what is playing.

@@ -11,31 +11,35 @@
 #![allow(clippy::print_stdout, reason = "the binary's commands speak on standard output")]
 
 pub mod cli;
+mod deck;
 mod device;
 mod engine;
 mod faults;
-mod gate;
 mod library;
 mod node;
 mod peers;
 mod play;
 mod player;
+mod program;
+mod queue;
 mod record;
 mod session;
 mod settings;
+mod sound;
 mod transfer;
 mod trouble;
 
 pub use engine::{
-    BitrateChoice, Engine, EngineConfig, PlayError, PlayOptions, PlayStatus, Playing, SourceShare,
-    StartError,
+    BitrateChoice, Control, Engine, EngineConfig, PlayError, PlayOptions, PlayStatus, Played,
+    Playing, SourceShare, StartError,
 };
 pub use faults::Faults;
 pub use library::{KnownTrack, Library, TrackError};
-pub use player::SinkKind;
+pub use queue::Repeat;
 pub use record::{BytesBySource, Event, PlayRecord, Records, Reported, Unreported};
 pub use session::RequestError;
 pub use settings::{DataDir, Peers, Settings, SettingsError};
+pub use sound::SinkKind;
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {

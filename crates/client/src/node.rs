@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use antiphon_listener::{Listener, Output, PlayId, Refused, Source, TransferId, WaitingFor};
+use antiphon_listener::{Listener, Output, PlayId, Refused, Source, TransferId};
 use antiphon_mesh::Grant;
 use antiphon_net::{Clock, Connection, sleep_until};
 use antiphon_store::Store;
@@ -16,11 +16,12 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::engine::{Command, PlayError, PlayRequest};
+use crate::engine::{Command, PlayError};
 use crate::library::Library;
 use crate::peers::{Neighbourhood, blocks_request, request_blocks};
-use crate::play::{Answer, CurrentPlay, Stage};
+use crate::play::Answer;
 use crate::player::PlayerEvent;
+use crate::program::Program;
 use crate::record::{self, Records, Unreported};
 use crate::session::{Session, SessionEvent};
 use crate::transfer::Transfer;
@@ -28,9 +29,6 @@ use crate::trouble::DiskTrouble;
 
 /// How often the display is brought up to date.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
-/// How long the server may take to answer a click before the listener is told
-/// what she waits for.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// Every so many looks round-trip times are measured.
 const TICKS_PER_MEASUREMENT: u32 = 5;
 /// How often one peer may be asked for through the server.
@@ -68,7 +66,7 @@ pub(crate) enum Event {
     /// The server answered a play, or did not.
     Answered { play: PlayId, answer: Answer },
     /// The player thread tells something.
-    Player { play: PlayId, event: PlayerEvent },
+    Player(PlayerEvent),
     /// The tracker answered.
     PeersFound { play: PlayId, peers: Vec<proto::Peer> },
     /// A peer asks for an upload slot.
@@ -100,7 +98,7 @@ pub(crate) struct Node {
     /// Whether other listeners are used and served.
     pub(crate) sharing: bool,
     pub(crate) events: mpsc::UnboundedSender<Event>,
-    pub(crate) play: Option<CurrentPlay>,
+    pub(crate) program: Option<Program>,
     pub(crate) next_play: u64,
     pub(crate) server_up: bool,
     pub(crate) peers: BTreeMap<NodeId, Connection>,
@@ -128,6 +126,7 @@ impl Node {
         let mut status = tokio::time::interval(STATUS_INTERVAL);
         status.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
+            self.let_sound_go();
             self.carry_out();
             let timeout = self.listener.poll_timeout();
             tokio::select! {
@@ -144,7 +143,7 @@ impl Node {
                 _ = status.tick() => self.look_around(),
             }
         }
-        self.stop_play(false);
+        self.stop_program();
         for connection in self.peers.values() {
             connection.close("leaving");
         }
@@ -159,7 +158,7 @@ impl Node {
     /// What is done now and then: measuring, retrying, showing.
     fn look_around(&mut self) {
         self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks.is_multiple_of(TICKS_PER_MEASUREMENT) && self.play.is_some() {
+        if self.ticks.is_multiple_of(TICKS_PER_MEASUREMENT) && self.program.is_some() {
             let now = self.clock.now();
             if let Some(rtt) = self.session.measure().filter(|_| self.server_up) {
                 self.listener.handle_server_up(now, rtt);
@@ -172,6 +171,7 @@ impl Node {
             }
         }
         self.retry_play();
+        self.prepare_next();
         if let Some(trouble) = self.store.trouble() {
             self.trouble.note(&trouble);
         }
@@ -183,7 +183,7 @@ impl Node {
     /// does.
     pub(crate) fn tell_of_trouble(&mut self) {
         let Some(trouble) = self.trouble.tell() else { return };
-        if self.play.is_none() {
+        if self.program.is_none() {
             tracing::warn!("{trouble}");
         }
         self.told = Some(trouble);
@@ -191,8 +191,9 @@ impl Node {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Play(request) => self.start_play(*request),
-            Command::Stop => self.stop_play(false),
+            Command::Play(request) => self.start_program(*request),
+            Command::Control(control) => self.control(control),
+            Command::Stop => self.stop_program(),
             Command::Ask { kind, answer } => {
                 let session = self.session.clone();
                 tokio::spawn(async move {
@@ -231,10 +232,8 @@ impl Node {
                 }
             }
             SessionEvent::Refused(refused) => {
-                if let Some(play) = &self.play
-                    && matches!(play.stage, Stage::Asking | Stage::WaitingForServer)
-                {
-                    self.fail_play(PlayError::Refused(refused.to_string()));
+                if let Some(play) = self.asks_server() {
+                    self.fail_track(play, PlayError::Refused(refused.to_string()));
                 }
             }
             SessionEvent::Introduction(peer) => {
@@ -259,12 +258,11 @@ impl Node {
                 }
             }
             Event::Block { play, source, transfer, block, bytes, first_byte } => {
-                if let Some(current) = self.play.as_mut().filter(|current| current.id == play) {
-                    current.count_block(source, block, bytes, first_byte);
+                if let Some(track) = self.track_play_mut(play) {
+                    track.count_block(play, source, (block, bytes), first_byte);
                 }
                 self.listener.handle_block(now, play, source, transfer, block, bytes);
-                if self.listener.current_play() == Some(play) && self.listener.missing_blocks() == 0
-                {
+                if self.listener.missing_blocks_of(play) == Some(0) {
                     self.track_completed();
                 }
             }
@@ -276,34 +274,24 @@ impl Node {
                 self.listener.handle_refused(now, transfer, reason);
             }
             Event::ServerLacks { play } => {
-                if let Some(current) = self.play.as_ref().filter(|current| current.id == play) {
+                if let Some(track) = self.track_play(play).map(|play| play.track) {
                     // The next play asks the server what it has instead.
-                    self.library.forget(current.request.track);
+                    self.library.forget(track);
                     let what = "it has this track no longer as it is known here; play it again";
-                    self.fail_play(PlayError::Refused(what.to_owned()));
+                    self.fail_track(play, PlayError::Refused(what.to_owned()));
                 }
             }
             Event::PushEnded { play } => self.listener.handle_push_ended(now, play),
             Event::StoreFailed { play, reason } => {
-                if self.play.as_ref().is_some_and(|current| current.id == play) {
-                    self.fail_play(PlayError::Cache(reason));
-                }
+                self.fail_track(play, PlayError::Cache(reason));
             }
             Event::Answered { play, answer } => {
-                if self.play.as_ref().is_some_and(|current| current.id == play) {
-                    self.handle_answer(answer);
+                if self.track_play(play).is_some() {
+                    self.handle_answer(play, answer);
                 }
             }
-            Event::Player { play, event } => {
-                if self.play.as_ref().is_some_and(|current| current.id == play) {
-                    self.handle_player(play, event);
-                }
-            }
-            Event::PeersFound { play, peers } => {
-                if self.play.as_ref().is_some_and(|current| current.id == play) {
-                    self.meet_holders(&peers);
-                }
-            }
+            Event::Player(event) => self.handle_player(event),
+            Event::PeersFound { play, peers } => self.meet_holders(play, &peers),
             Event::UploadAsked { peer, class, answer } => {
                 let grant = self.listener.request_upload(now, peer, class);
                 let (cut, cutting) = oneshot::channel();
@@ -341,7 +329,7 @@ impl Node {
     fn carry_out(&mut self) {
         while let Some(output) = self.listener.poll_output(self.clock.now()) {
             match output {
-                Output::Fetch { transfer, play, source, blocks, class } => {
+                Output::Fetch { transfer, play, source, blocks, class, .. } => {
                     self.fetch(transfer, play, source, blocks, class);
                 }
                 Output::Cancel { transfer, .. } => {
@@ -350,8 +338,8 @@ impl Node {
                     }
                 }
                 Output::CancelPush { play } => {
-                    if let Some(current) = self.play.as_mut().filter(|current| current.id == play) {
-                        current.cancel_push();
+                    if let Some(track) = self.track_play_mut(play) {
+                        track.cancel_push();
                     }
                 }
                 Output::FindPeers { play } => self.find_peers(play),
@@ -381,8 +369,7 @@ impl Node {
         blocks: BlockRange,
         class: Class,
     ) {
-        let Some(current) = self.play.as_ref().filter(|current| current.id == play) else { return };
-        let Some(to) = current.destination(&self.store, &self.events) else { return };
+        let Some(to) = self.destination(play) else { return };
         let blob = to.blob;
         let transfer = Transfer { id, source, blocks, to };
         let task = match source {
@@ -412,10 +399,10 @@ impl Node {
 
     fn handle_bad_block(&mut self, play: PlayId, source: Source, transfer: TransferId, block: u32) {
         self.transfers.remove(&transfer);
-        let blob = self.play.as_mut().filter(|current| current.id == play).and_then(|current| {
-            current.record.bad_blocks += 1;
-            current.rendition.as_ref().map(antiphon_types::Rendition::blob)
-        });
+        if let Some(track) = self.track_play_mut(play) {
+            track.record.bad_blocks += 1;
+        }
+        let blob = self.blob_of(play);
         match (source, blob) {
             (Source::Peer(peer), Some(blob)) => {
                 tracing::warn!(?peer, block, "a block does not verify");
@@ -477,11 +464,10 @@ impl Node {
     }
 
     /// Peers that hold what is playing: to be used, and connected to.
-    pub(crate) fn meet_holders(&mut self, peers: &[proto::Peer]) {
+    pub(crate) fn meet_holders(&mut self, play: PlayId, peers: &[proto::Peer]) {
         if !self.sharing {
             return;
         }
-        let Some(play) = self.play.as_ref().map(|play| play.id) else { return };
         let nodes: Vec<NodeId> =
             peers.iter().filter_map(|peer| NodeId::from_slice(&peer.peer_key)).collect();
         self.listener.handle_holders(self.clock.now(), play, &nodes);
@@ -500,8 +486,7 @@ impl Node {
     }
 
     fn find_peers(&mut self, play: PlayId) {
-        let blob = self.play.as_ref().and_then(|current| current.rendition.as_ref());
-        let Some(blob) = blob.map(antiphon_types::Rendition::blob) else { return };
+        let Some(blob) = self.blob_of(play) else { return };
         if !self.sharing {
             return;
         }
@@ -561,31 +546,6 @@ impl Node {
             let told = tell_plays(&session, unreported).await;
             let _ = events.send(Event::Reported { acknowledged: told });
         });
-    }
-
-    /// What the music waits for, in words for the listener.
-    pub(crate) fn waiting(&self) -> Option<String> {
-        let play = self.play.as_ref()?;
-        let what = match play.stage {
-            Stage::Asking if play.request.clicked.elapsed() < PATIENCE => return None,
-            Stage::Asking => "waiting for the server",
-            Stage::WaitingForServer => "waiting for the server to come back",
-            Stage::Playing => match self.listener.waiting_for(self.clock.now()) {
-                WaitingFor::Nothing => return None,
-                WaitingFor::Server => "waiting for the server",
-                WaitingFor::Peers => "waiting for other listeners",
-                WaitingFor::AnySource => "waiting for the server or another listener to come back",
-            },
-        };
-        Some(what.to_owned())
-    }
-
-    /// A new play from a request.
-    pub(crate) fn number_play(&mut self, request: &PlayRequest) -> PlayId {
-        let id = PlayId(self.next_play);
-        self.next_play += 1;
-        tracing::debug!(track = %request.track, "play {}", id.0);
-        id
     }
 }
 

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use antiphon_listener::{Play, PlayId, Source, TransferId, WaitingFor};
+use antiphon_listener::{Join, Play, PlayId, Source, TransferId};
 use antiphon_media::RenditionKey;
 use antiphon_net::{Stream, StreamError, wall_clock_ms};
 use antiphon_store::{BeginError, Hold, Store};
 use antiphon_types::{
-    BLOCK_BYTES, Bitrate, BlobSize, BlockRange, BlockSet, Class, Rendition, SAMPLE_RATE, TrackId,
+    BLOCK_BYTES, Bitrate, BlobId, BlobSize, BlockRange, BlockSet, Class, Rendition, SAMPLE_RATE,
+    TrackId,
 };
 use antiphon_wire::proto::{self, reply, request};
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::{BitrateChoice, PlayError, PlayRequest, PlayStatus, SourceShare};
-use crate::gate::Gate;
+use crate::deck::{Gate, Part};
+use crate::engine::PlayError;
 use crate::library::KnownTrack;
 use crate::node::{Event, Node};
-use crate::player::{self, Outcome, PlayerConfig, PlayerEvent};
-use crate::record::{self, BytesBySource, PlayRecord, millis};
+use crate::record::{BytesBySource, PlayRecord, millis};
 use crate::session::{RequestError, Session, receive_reply};
 use crate::transfer::{Destination, Transfer};
 
@@ -39,7 +39,7 @@ pub(crate) enum Stage {
     Asking,
     /// The server is to be asked when it is back.
     WaitingForServer,
-    /// The player thread runs.
+    /// It is on the deck.
     Playing,
 }
 
@@ -55,71 +55,143 @@ pub(crate) enum Answer {
     Lost,
 }
 
-/// The play under way.
-pub(crate) struct CurrentPlay {
+/// One play of a track: the one that is heard, or the one that follows.
+pub(crate) struct TrackPlay {
+    /// Names it, and its first part.
     pub(crate) id: PlayId,
-    pub(crate) request: PlayRequest,
+    pub(crate) track: TrackId,
     pub(crate) stage: Stage,
     pub(crate) bitrate: Bitrate,
     pub(crate) known: Option<KnownTrack>,
-    pub(crate) rendition: Option<Rendition>,
+    /// The renditions that it is made of, in the order in which they are heard.
+    pub(crate) parts: Vec<PlayedPart>,
     pub(crate) record: PlayRecord,
-    pub(crate) clicked: Instant,
-    gate: Option<Gate>,
+    /// When it was asked for; `None` if it merely follows.
+    pub(crate) clicked: Option<Instant>,
+    /// The first sample that is wanted.
+    pub(crate) from: u64,
+    /// The sample that is heard.
+    pub(crate) heard: u64,
+    /// Samples that were heard, each as often as it was.
+    pub(crate) listened: u64,
+    /// Something of it was heard.
+    pub(crate) sounded: bool,
+    /// It was not heard in one piece.
+    pub(crate) jumped: bool,
+    pub(crate) stalled_since: Option<Instant>,
+    /// When the server was asked for it.
+    pub(crate) asked: Instant,
     /// Calls the server's push off.
     push: Option<oneshot::Sender<()>>,
-    /// Blocks whose source is known.
-    counted: Option<BlockSet>,
-    heard: u64,
-    stalled_since: Option<Instant>,
     /// When to ask again, and how long to wait after that.
     retry_at: Instant,
     pause: Duration,
-    status: watch::Sender<PlayStatus>,
-    done: Option<oneshot::Sender<Result<PlayRecord, PlayError>>>,
-    /// Being played, it stays in the cache.
-    _hold: Option<Hold>,
 }
 
-impl CurrentPlay {
-    /// Where blocks of it go, once that is known.
-    pub(crate) fn destination(
-        &self,
-        store: &Store,
-        events: &mpsc::UnboundedSender<Event>,
-    ) -> Option<Destination> {
-        Some(Destination {
-            play: self.id,
-            blob: self.rendition.as_ref()?.blob(),
-            store: store.clone(),
-            gate: self.gate.clone()?,
-            events: events.clone(),
-        })
+/// A stretch of it in one rendition.
+pub(crate) struct PlayedPart {
+    pub(crate) id: PlayId,
+    pub(crate) rendition: Rendition,
+    gate: Gate,
+    /// Blocks whose source is known.
+    counted: BlockSet,
+    /// Being played, it stays in the cache.
+    _hold: Hold,
+}
+
+impl TrackPlay {
+    pub(crate) fn new(id: PlayId, track: TrackId, clicked: Option<Instant>) -> Self {
+        let (now, bitrate) = (Instant::now(), Bitrate::Kbps160);
+        let record = PlayRecord {
+            id: rand::random(),
+            track,
+            name: String::new(),
+            bitrate,
+            started_ms: wall_clock_ms(),
+            listened_ms: 0,
+            first_byte_ms: 0.0,
+            first_sound_ms: 0.0,
+            clicked: clicked.is_some(),
+            switches: 0,
+            stalls: 0,
+            stalled_ms: 0.0,
+            bytes: BytesBySource::default(),
+            bad_blocks: 0,
+            pcm_blake3: String::new(),
+            finished: false,
+        };
+        Self {
+            id,
+            track,
+            stage: Stage::Asking,
+            bitrate,
+            known: None,
+            parts: Vec::new(),
+            record,
+            clicked,
+            from: 0,
+            heard: 0,
+            listened: 0,
+            sounded: false,
+            jumped: false,
+            stalled_since: None,
+            asked: now,
+            push: None,
+            retry_at: now,
+            pause: FIRST_PAUSE,
+        }
     }
 
-    /// Notes where a block came from.
+    pub(crate) fn part(&self, id: PlayId) -> Option<&PlayedPart> {
+        self.parts.iter().find(|part| part.id == id)
+    }
+
+    /// Whether a number names it or a part of it.
+    pub(crate) fn is(&self, id: PlayId) -> bool {
+        self.id == id || self.part(id).is_some()
+    }
+
+    /// The rendition that is heard last.
+    pub(crate) fn rendition(&self) -> Option<&Rendition> {
+        self.parts.last().map(|part| &part.rendition)
+    }
+
+    /// Samples of the track; 0 until known.
+    pub(crate) fn samples(&self) -> u64 {
+        self.rendition().map_or(0, Rendition::samples)
+    }
+
+    /// Notes where a block of a part came from.
     pub(crate) fn count_block(
         &mut self,
+        part: PlayId,
         source: Source,
-        block: u32,
-        bytes: u32,
+        (block, bytes): (u32, u32),
         first_byte: Option<Instant>,
     ) {
         if self.record.first_byte_ms == 0.0
-            && let Some(at) = first_byte
+            && let (Some(at), Some(clicked)) = (first_byte, self.clicked)
         {
-            self.record.first_byte_ms = millis(at.saturating_duration_since(self.clicked));
+            self.record.first_byte_ms = millis(at.saturating_duration_since(clicked));
         }
-        if self.counted.as_mut().is_some_and(|counted| counted.insert(block)) {
-            match source {
-                Source::Server => self.record.bytes.server += u64::from(bytes),
-                Source::Peer(_) => self.record.bytes.peers += u64::from(bytes),
-            }
+        let part = self.parts.iter_mut().find(|played| played.id == part);
+        if !part.is_some_and(|part| part.counted.insert(block)) {
+            return;
+        }
+        match source {
+            Source::Server => self.record.bytes.server += u64::from(bytes),
+            Source::Peer(_) => self.record.bytes.peers += u64::from(bytes),
         }
     }
 
+    /// The sound has come to that sample.
+    pub(crate) fn hear(&mut self, sample: u64) {
+        self.listened += sample.saturating_sub(self.heard);
+        self.heard = sample;
+    }
+
     /// The music goes on, or is given up.
-    fn end_stall(&mut self) {
+    pub(crate) fn end_stall(&mut self) {
         if let Some(since) = self.stalled_since.take() {
             self.record.stalled_ms += millis(since.elapsed());
         }
@@ -135,78 +207,41 @@ impl CurrentPlay {
 }
 
 impl Node {
-    /// Starts a play; one before it ends.
-    pub(crate) fn start_play(&mut self, mut request: PlayRequest) {
-        self.stop_play(false);
-        let id = self.number_play(&request);
-        let known = self.library.get(request.track);
-        let bitrate = self.choose_bitrate(request.bitrate, known.as_ref());
-        let record = PlayRecord {
-            id: rand::random(),
-            track: request.track,
-            name: known.as_ref().map(KnownTrack::name).unwrap_or_default(),
-            bitrate,
-            started_ms: wall_clock_ms(),
-            listened_ms: 0,
-            first_byte_ms: 0.0,
-            first_sound_ms: 0.0,
-            stalls: 0,
-            stalled_ms: 0.0,
-            bytes: BytesBySource::default(),
-            bad_blocks: 0,
-            pcm_blake3: String::new(),
-            finished: false,
-        };
-        let key = known.as_ref().and_then(|known| known.key(bitrate, wall_clock_ms()));
-        let (status, done) = (request.status.clone(), request.done.take());
-        self.play = Some(CurrentPlay {
-            id,
-            stage: Stage::Asking,
-            bitrate,
-            known: None,
-            rendition: None,
-            record,
-            clicked: request.clicked,
-            gate: None,
-            push: None,
-            counted: None,
-            heard: 0,
-            stalled_since: None,
-            retry_at: request.clicked,
-            pause: FIRST_PAUSE,
-            status,
-            done,
-            request,
-            _hold: None,
-        });
-        match (known, key) {
-            (Some(known), Some(key)) => self.begin(known, key, None),
-            _ => self.ask(),
+    /// Sees to it that a play gets onto the deck: at once if the track is known,
+    /// else when the server has answered.
+    pub(crate) fn open_track(&mut self, id: PlayId) {
+        let Some(play) = self.track_play(id) else { return };
+        let known = self.library.get(play.track);
+        let bitrate = self.first_bitrate(known.as_ref());
+        if let Some(play) = self.track_play_mut(id) {
+            play.bitrate = bitrate;
+            play.record.bitrate = bitrate;
         }
-    }
-
-    /// Auto is 160 where nothing is known of the network (B10), but a
-    /// rendition that is held whole needs no network.
-    fn choose_bitrate(&self, choice: BitrateChoice, known: Option<&KnownTrack>) -> Bitrate {
-        match choice {
-            BitrateChoice::Fixed(bitrate) => bitrate,
-            BitrateChoice::Auto => known
-                .into_iter()
-                .flat_map(|known| known.renditions.iter().rev())
-                .find(|rendition| self.store.is_complete(rendition.blob()))
-                .map_or(Bitrate::Kbps160, Rendition::bitrate),
+        let key = known.as_ref().and_then(|known| known.key(bitrate, wall_clock_ms()));
+        match (known, key) {
+            (Some(known), Some(_)) => self.begin(id, known, None),
+            _ => self.ask(id),
         }
     }
 
     /// Asks the server for everything at once (B60).
-    fn ask(&mut self) {
-        let Some(current) = &mut self.play else { return };
-        current.stage = Stage::Asking;
-        let (play, track, bitrate) = (current.id, current.request.track, current.bitrate);
-        let speed = current.request.speed;
+    fn ask(&mut self, id: PlayId) {
+        let speed = self.program.as_ref().map_or(1.0, |program| program.options.speed);
+        let Some(play) = self.track_play_mut(id) else { return };
+        play.stage = Stage::Asking;
+        play.asked = Instant::now();
+        // What follows is fetched when it is time (B05), not now.
+        let push_ms = if play.clicked.is_some() && play.from == 0 { PUSH_MS } else { 0 };
+        let asked = proto::Play {
+            track: Bytes::copy_from_slice(play.track.as_bytes()),
+            kbps: play.bitrate.kbps(),
+            held: Vec::new(),
+            push_ms,
+            push_kbps: push_kbps(play.bitrate, speed),
+        };
         let (session, events) = (self.session.clone(), self.events.clone());
         tokio::spawn(async move {
-            let asked = ask_play(&session, track, bitrate, speed).await;
+            let asked = ask_play(&session, asked).await;
             let answer = match asked.map_err(|error| session.explain(error)) {
                 Ok((playing, stream)) => Answer::Playing(Box::new(playing), Box::new(stream)),
                 Err(RequestError::Refused(refused)) => Answer::Refused(refused.to_string()),
@@ -219,54 +254,49 @@ impl Node {
                     Answer::Lost
                 }
             };
-            let _ = events.send(Event::Answered { play, answer });
+            let _ = events.send(Event::Answered { play: id, answer });
         });
     }
 
-    /// The server is back: a play that waits for it asks anew.
+    /// The server is back: plays that wait for it ask anew.
     pub(crate) fn ask_again(&mut self) {
-        if self.play.as_ref().is_some_and(|play| play.stage == Stage::WaitingForServer) {
-            self.ask();
+        let waiting = self.track_plays().filter(|play| play.stage == Stage::WaitingForServer);
+        for id in waiting.map(|play| play.id).collect::<Vec<_>>() {
+            self.ask(id);
         }
     }
 
     /// A play that got no answer from a server that is there asks again after
     /// a while.
     pub(crate) fn retry_play(&mut self) {
-        let waits = self.play.as_ref().is_some_and(|play| {
-            play.stage == Stage::WaitingForServer && play.retry_at <= Instant::now()
-        });
-        if waits && self.server_up {
-            self.ask();
+        let now = Instant::now();
+        let due = |play: &&TrackPlay| play.stage == Stage::WaitingForServer && play.retry_at <= now;
+        if self.server_up && self.track_plays().any(|play| due(&play)) {
+            self.ask_again();
         }
     }
 
-    pub(crate) fn handle_answer(&mut self, answer: Answer) {
+    pub(crate) fn handle_answer(&mut self, id: PlayId, answer: Answer) {
         let (playing, stream) = match answer {
             Answer::Playing(playing, stream) => (*playing, *stream),
-            Answer::Refused(reason) => return self.fail_play(PlayError::Refused(reason)),
-            Answer::Nonsense(what) => return self.fail_play(PlayError::Nonsense(what)),
+            Answer::Refused(reason) => return self.fail_track(id, PlayError::Refused(reason)),
+            Answer::Nonsense(what) => return self.fail_track(id, PlayError::Nonsense(what)),
             Answer::Lost => {
-                if let Some(current) = &mut self.play {
-                    current.stage = Stage::WaitingForServer;
-                    current.retry_at = Instant::now() + current.pause;
-                    current.pause = (current.pause * 2).min(LONGEST_PAUSE);
+                if let Some(play) = self.track_play_mut(id) {
+                    play.stage = Stage::WaitingForServer;
+                    play.retry_at = Instant::now() + play.pause;
+                    play.pause = (play.pause * 2).min(LONGEST_PAUSE);
                 }
                 return;
             }
         };
-        let Some(current) = &self.play else { return };
-        let (track, bitrate) = (current.request.track, current.bitrate);
+        let Some(track) = self.track_play(id).map(|play| play.track) else { return };
         let signed = playing.manifest.unwrap_or_default();
         let known =
             match KnownTrack::new(&self.neighbourhood.service, track, signed, playing.leases) {
                 Ok(known) => known,
-                Err(error) => return self.fail_play(PlayError::Nonsense(error.to_string())),
+                Err(error) => return self.fail_track(id, PlayError::Nonsense(error.to_string())),
             };
-        let Some(key) = known.key(bitrate, wall_clock_ms()) else {
-            let what = format!("no key for {bitrate} kbit/s came with the answer");
-            return self.fail_play(PlayError::Nonsense(what));
-        };
         let (library, trouble) = (Arc::clone(&self.library), self.trouble.clone());
         let kept = known.clone();
         tokio::task::spawn_blocking(move || {
@@ -275,18 +305,76 @@ impl Node {
             }
         });
         let push = playing.push.map(BlockRange::from).filter(|push| !push.is_empty());
-        self.begin(known, key, push.map(|push| (push, stream)));
-        self.meet_holders(&playing.peers);
+        self.begin(id, known, push.map(|push| (push, stream)));
+        self.meet_holders(id, &playing.peers);
     }
 
-    /// Starts the sound, and the fetching of what is not there.
-    fn begin(&mut self, known: KnownTrack, key: [u8; 32], push: Option<(BlockRange, Stream)>) {
-        let now = self.clock.now();
-        let Some(current) = &mut self.play else { return };
-        let Some(rendition) = known.rendition(current.bitrate).cloned() else {
-            let what = format!("there is no rendition of {} kbit/s", current.bitrate);
-            return self.fail_play(PlayError::Nonsense(what));
+    /// Puts a track onto the deck, and starts the fetching of what is not there.
+    pub(crate) fn begin(
+        &mut self,
+        id: PlayId,
+        known: KnownTrack,
+        push: Option<(BlockRange, Stream)>,
+    ) {
+        let Some(play) = self.track_play_mut(id) else { return };
+        play.record.name = known.name();
+        play.known = Some(known);
+        let (bitrate, from) = (play.bitrate, play.from);
+        let opened = match self.open_part(id, bitrate) {
+            Ok(opened) => opened,
+            Err(error) => return self.fail_track(id, error),
         };
+        let cached = bytes_of(&opened.held, opened.rendition.size());
+        let push = push.filter(|(_, stream)| stream.is_open());
+        let now = self.clock.now();
+        if push.is_some() && !self.server_up {
+            // Its answer overtook its welcome.
+            self.server_up = true;
+            self.listener.handle_server_up(now, Duration::from_millis(50));
+        }
+        let follows = self.program.as_ref().is_some_and(|program| program.now.id != id);
+        let Some(program) = &self.program else { return };
+        let part = opened.part(id, from, true);
+        let gate = match follows {
+            false => program.deck.load(part, opened.held.clone()),
+            true => program.deck.append(part, opened.held.clone()),
+        };
+        let play = Play {
+            id,
+            rendition: opened.rendition.clone(),
+            held: opened.held.clone(),
+            from,
+            speed: program.options.speed,
+            pushed: push.as_ref().map(|(blocks, _)| *blocks),
+        };
+        match follows {
+            false => self.listener.play(now, play),
+            true => self.listener.follow(now, play, Join::Next),
+        }
+        let Some(play) = self.track_play_mut(id) else { return };
+        play.stage = Stage::Playing;
+        play.record.bytes.cache = cached;
+        play.parts = vec![opened.played(id, gate)];
+        if let Some((blocks, stream)) = push {
+            self.take_push(id, blocks, stream);
+        }
+        if !follows {
+            self.bring_next();
+        }
+    }
+
+    /// Makes ready to fetch and to play one rendition of a track.
+    pub(crate) fn open_part(&self, id: PlayId, bitrate: Bitrate) -> Result<OpenedPart, PlayError> {
+        let known = self.track_play(id).and_then(|play| play.known.as_ref());
+        let known = known.ok_or(PlayError::Ended)?;
+        let rendition = known.rendition(bitrate).cloned();
+        let rendition = rendition.ok_or_else(|| {
+            PlayError::Nonsense(format!("there is no rendition of {bitrate} kbit/s"))
+        })?;
+        let key = known.key(bitrate, wall_clock_ms());
+        let key = key.ok_or_else(|| {
+            PlayError::Nonsense(format!("no key for {bitrate} kbit/s came with the answer"))
+        })?;
         let blob = rendition.blob();
         let hold = self.store.hold(blob);
         let begun = match self.store.begin(blob, rendition.size()) {
@@ -296,201 +384,72 @@ impl Node {
             }
             begun => begun,
         };
-        if let Err(error) = begun {
-            return self.fail_play(PlayError::Cache(error.to_string()));
-        }
-        let Some(current) = &mut self.play else { return };
+        begun.map_err(|error| PlayError::Cache(error.to_string()))?;
         self.store.touch(blob);
         let held = self.store.blocks(blob).unwrap_or_else(|| BlockSet::empty(rendition.size()));
-        current.record.bytes.cache = bytes_of(&held, rendition.size());
-        current.record.name = known.name();
-        current.counted = Some(held.clone());
-        let gate = Gate::new(held.clone());
-        current.gate = Some(gate.clone());
-        current.rendition = Some(rendition.clone());
-        current.known = Some(known);
-        current.stage = Stage::Playing;
-        current._hold = Some(hold);
-        let (id, speed) = (current.id, current.request.speed);
-        let push = push.filter(|(_, stream)| stream.is_open());
-        if push.is_some() && !self.server_up {
-            // Its answer overtook its welcome.
-            self.server_up = true;
-            self.listener.handle_server_up(now, Duration::from_millis(50));
-        }
-        let pushed = push.as_ref().map(|(blocks, _)| *blocks);
-        let play = Play { id, rendition: rendition.clone(), held, speed, pushed };
-        self.listener.play(now, play);
-        if let Some((blocks, stream)) = push {
-            self.take_push(blocks, stream);
-        }
-        self.start_player(rendition, key, gate);
+        Ok(OpenedPart { rendition, key: RenditionKey::new(key), held, hold })
     }
 
-    fn take_push(&mut self, blocks: BlockRange, stream: Stream) {
-        let Some(current) = &mut self.play else { return };
-        let Some(to) = current.destination(&self.store, &self.events) else { return };
+    fn take_push(&mut self, id: PlayId, blocks: BlockRange, stream: Stream) {
+        let Some(to) = self.destination(id) else { return };
         let transfer = Transfer { id: TransferId::PUSH, source: Source::Server, blocks, to };
         let (off, called_off) = oneshot::channel();
-        current.push = Some(off);
+        if let Some(play) = self.track_play_mut(id) {
+            play.push = Some(off);
+        }
         tokio::spawn(transfer.run_push(stream, called_off));
     }
 
-    fn start_player(&mut self, rendition: Rendition, key: [u8; 32], gate: Gate) {
-        let Some(current) = &self.play else { return };
-        let config = PlayerConfig {
-            rendition,
-            key: RenditionKey::new(key),
-            speed: current.request.speed,
-            sink: current.request.sink.clone(),
-        };
-        let (play, events) = (current.id, self.events.clone());
-        let started = player::start(config, self.store.clone(), gate, move |event| {
-            let _ = events.send(Event::Player { play, event });
-        });
-        if let Err(error) = started {
-            self.fail_play(PlayError::Sound(error.to_string()));
-        }
+    /// Where blocks of a part go.
+    pub(crate) fn destination(&self, id: PlayId) -> Option<Destination> {
+        let part = self.track_plays().find_map(|play| play.part(id))?;
+        Some(part.destination(&self.store, &self.events))
     }
 
-    pub(crate) fn handle_player(&mut self, id: PlayId, event: PlayerEvent) {
-        let now = self.clock.now();
-        let Some(current) = &mut self.play else { return };
-        match event {
-            PlayerEvent::FirstSound { at } => {
-                current.record.first_sound_ms =
-                    millis(at.saturating_duration_since(current.clicked));
-                self.listener.handle_position(now, id, 0, true);
-            }
-            PlayerEvent::Position { sample } => {
-                current.heard = sample;
-                self.listener.handle_position(now, id, sample, true);
-            }
-            PlayerEvent::Stalled { sample } => {
-                current.heard = sample;
-                current.stalled_since = Some(Instant::now());
-                current.record.stalls += 1;
-                self.listener.handle_position(now, id, sample, false);
-                self.listener.handle_stalled(now, id);
-            }
-            PlayerEvent::Resumed => {
-                current.end_stall();
-                self.listener.handle_resumed(now, id);
-            }
-            PlayerEvent::LostBlock { block } => {
-                tracing::warn!(block, "a block in the cache was damaged; fetching it again");
-                self.listener.handle_lost(now, id, block);
-            }
-            PlayerEvent::Ended(outcome) => self.end_play(outcome),
-        }
+    /// The blob of a part.
+    pub(crate) fn blob_of(&self, id: PlayId) -> Option<BlobId> {
+        let part = self.track_plays().find_map(|play| play.part(id))?;
+        Some(part.rendition.blob())
+    }
+}
+
+/// A rendition that is ready to be played.
+pub(crate) struct OpenedPart {
+    pub(crate) rendition: Rendition,
+    key: RenditionKey,
+    pub(crate) held: BlockSet,
+    hold: Hold,
+}
+
+impl OpenedPart {
+    /// What the player needs of it, to its end.
+    pub(crate) fn part(&self, id: PlayId, from: u64, opens: bool) -> Part {
+        let (rendition, key) = (self.rendition.clone(), self.key.clone());
+        Part { id, until: rendition.samples(), rendition, key, from, opens }
     }
 
-    fn end_play(&mut self, outcome: Outcome) {
-        if let Some(current) = &mut self.play {
-            // What the device itself measured is exact.
-            current.stalled_since = None;
-            current.record.stalls = outcome.stalls;
-            current.record.stalled_ms = millis(outcome.stalled);
-            current.record.pcm_blake3 = crate::hex(&outcome.pcm_blake3);
-            current.record.finished = outcome.finished;
-            current.heard = outcome.samples;
-        }
-        match outcome.failure {
-            Some(reason) => self.fail_play(PlayError::Sound(reason)),
-            None => self.stop_play(outcome.finished),
-        }
+    pub(crate) fn played(self, id: PlayId, gate: Gate) -> PlayedPart {
+        let Self { rendition, held, hold, .. } = self;
+        PlayedPart { id, rendition, gate, counted: held, _hold: hold }
     }
+}
 
-    /// Ends the play with an error.
-    pub(crate) fn fail_play(&mut self, error: PlayError) {
-        let done = self.play.as_mut().and_then(|play| play.done.take());
-        self.stop_play(false);
-        if let Some(done) = done {
-            let _ = done.send(Err(error));
+impl PlayedPart {
+    fn destination(&self, store: &Store, events: &mpsc::UnboundedSender<Event>) -> Destination {
+        Destination {
+            play: self.id,
+            blob: self.rendition.blob(),
+            store: store.clone(),
+            gate: self.gate.clone(),
+            events: events.clone(),
         }
-    }
-
-    /// Ends the play and records it.
-    pub(crate) fn stop_play(&mut self, finished: bool) {
-        self.show();
-        let Some(mut current) = self.play.take() else { return };
-        if let Some(gate) = &current.gate {
-            gate.stop();
-        }
-        current.cancel_push();
-        current.end_stall();
-        self.listener.stop(self.clock.now(), current.id);
-        let samples = match finished {
-            true => current.rendition.as_ref().map_or(current.heard, Rendition::samples),
-            false => current.heard,
-        };
-        current.record.listened_ms = media_ms(samples);
-        current.record.finished = finished;
-        // What was never heard is no play.
-        if current.record.first_sound_ms > 0.0 {
-            self.records.add(record::Event::Play(current.record.clone()));
-        }
-        if let Some(done) = current.done.take() {
-            let _ = done.send(Ok(current.record));
-        }
-    }
-
-    /// Brings the display up to date.
-    pub(crate) fn show(&mut self) {
-        self.tell_of_trouble();
-        let waiting = self.waiting();
-        let now = self.clock.now();
-        let Some(current) = &self.play else { return };
-        let sources = self
-            .listener
-            .sources(now)
-            .into_iter()
-            .filter(|source| source.outstanding > 0)
-            .map(|source| SourceShare { source: source.source, outstanding: source.outstanding })
-            .collect();
-        let buffered = self.listener.buffered(now);
-        let stuck = self.listener.waiting_for(now) == WaitingFor::AnySource;
-        let status = PlayStatus {
-            track: Some(current.request.track),
-            name: current.record.name.clone(),
-            bitrate: current.bitrate,
-            position: Duration::from_millis(media_ms(current.heard)),
-            length: Duration::from_millis(
-                current.rendition.as_ref().map_or(0, |rendition| media_ms(rendition.samples())),
-            ),
-            buffered: buffered.map_or(Duration::ZERO, |buffered| buffered.media),
-            bytes: current.record.bytes,
-            total_bytes: current.rendition.as_ref().map_or(0, |r| r.size().bytes()),
-            peers: self.peers.len(),
-            server: self.server_up,
-            stalled: current.stalled_since.is_some(),
-            sources,
-            waiting: waiting.filter(|_| {
-                current.stalled_since.is_some() || stuck || current.rendition.is_none()
-            }),
-            trouble: self.told.clone(),
-        };
-        current.status.send_if_modified(|shown| {
-            let changed = *shown != status;
-            *shown = status;
-            changed
-        });
     }
 }
 
 async fn ask_play(
     session: &Session,
-    track: TrackId,
-    bitrate: Bitrate,
-    speed: f64,
+    play: proto::Play,
 ) -> Result<(proto::Playing, Stream), RequestError> {
-    let play = proto::Play {
-        track: Bytes::copy_from_slice(track.as_bytes()),
-        kbps: bitrate.kbps(),
-        held: Vec::new(),
-        push_ms: PUSH_MS,
-        push_kbps: push_kbps(bitrate, speed),
-    };
     let mut stream = session.request(Class::Now, request::Kind::Play(play)).await?;
     match receive_reply(&mut stream).await? {
         reply::Kind::Playing(playing) => Ok((playing, stream)),
@@ -509,7 +468,7 @@ fn push_kbps(bitrate: Bitrate, speed: f64) -> u32 {
     (f64::from(bitrate.kbps()) * 4.0 * speed) as u32
 }
 
-fn bytes_of(held: &BlockSet, size: BlobSize) -> u64 {
+pub(crate) fn bytes_of(held: &BlockSet, size: BlobSize) -> u64 {
     let last = size.block_count() - 1;
     let short = match held.contains(last) {
         true => u64::from(size.block_count()) * u64::from(BLOCK_BYTES) - size.bytes(),
@@ -518,6 +477,11 @@ fn bytes_of(held: &BlockSet, size: BlobSize) -> u64 {
     u64::from(held.len()) * u64::from(BLOCK_BYTES) - short
 }
 
-fn media_ms(samples: u64) -> u64 {
+pub(crate) fn media_ms(samples: u64) -> u64 {
     samples * 1000 / u64::from(SAMPLE_RATE)
+}
+
+pub(crate) fn samples_of(media: Duration) -> u64 {
+    let samples = media.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000;
+    u64::try_from(samples).unwrap_or(u64::MAX)
 }

@@ -61,8 +61,13 @@ pub struct PlayRecord {
     /// From the click to the first byte of audio off a network; 0 if none was
     /// needed.
     pub first_byte_ms: f64,
-    /// From the click to the first sample handed to the sink.
+    /// From the click to the first sample handed to the sink; of a track that
+    /// merely followed, 0.
     pub first_sound_ms: f64,
+    /// Whether the listener asked for it; else it followed the track before.
+    pub clicked: bool,
+    /// How often another rendition took over.
+    pub switches: u32,
     /// How often the music stopped for want of data.
     pub stalls: u32,
     /// For how long in all.
@@ -72,7 +77,8 @@ pub struct PlayRecord {
     /// Blocks that did not verify, each from a peer that was dropped for it.
     pub bad_blocks: u64,
     /// BLAKE3 hash of the samples handed to the sink: 16 bit, little-endian,
-    /// interleaved. Of the whole track if `finished`.
+    /// interleaved. Of the whole track if `finished`; empty where the listener
+    /// jumped to and fro.
     pub pcm_blake3: String,
     /// Whether it was heard to the end.
     pub finished: bool,
@@ -96,6 +102,21 @@ fn as_kbps<S: serde::Serializer>(bitrate: &Bitrate, to: S) -> Result<S::Ok, S::E
 pub enum Event {
     /// A play ended.
     Play(PlayRecord),
+    /// Sound after a jump to another place of the track.
+    Seek {
+        /// The track.
+        #[serde(serialize_with = "as_text")]
+        track: TrackId,
+        /// Where to, in milliseconds of music.
+        to_ms: u64,
+        /// From the click to the first sample handed to the sink.
+        sound_ms: f64,
+    },
+    /// The sound device did something.
+    Sound {
+        /// What it says.
+        condition: String,
+    },
     /// A peer sent a block that does not verify; it was dropped and reported.
     BadBlock {
         /// The peer's key.
@@ -371,6 +392,8 @@ mod tests {
             listened_ms: 60_000,
             first_byte_ms: 1.5,
             first_sound_ms: 2.25,
+            clicked: true,
+            switches: 0,
             stalls: 0,
             stalled_ms: 0.0,
             bytes: BytesBySource { cache: 1, peers: 2, edge: 0, server: 3 },

@@ -11,7 +11,7 @@ use antiphon_types::{BlobId, BlockRange};
 use antiphon_wire::proto::{self, reply};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::gate::Gate;
+use crate::deck::Gate;
 use crate::node::Event;
 use crate::session::{RequestError, receive_reply};
 

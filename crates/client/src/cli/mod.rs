@@ -2,8 +2,10 @@
 
 mod cache;
 mod consent;
+mod control;
 mod play;
 mod progress;
+mod time;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -3,25 +3,34 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use antiphon_types::{Bitrate, TrackId};
 use clap::Args;
+use tokio::sync::mpsc;
 
+use super::control::{self, Order};
 use super::progress::Progress;
+use super::time::parse_time;
 use super::{Common, Failure, found, plain, search_for, stopped};
-use crate::engine::{BitrateChoice, Engine, PlayOptions};
-use crate::player::SinkKind;
+use crate::engine::{BitrateChoice, Engine, PlayOptions, Played};
+use crate::queue::Repeat;
 use crate::record::{Event, PlayRecord};
 use crate::settings::DataDir;
+use crate::sound::SinkKind;
+
+/// The softest and the loudest that the volume can be, in decibels.
+pub(super) const QUIETEST: f32 = -60.0;
+pub(super) const LOUDEST: f32 = 12.0;
 
 #[derive(Args)]
 pub(super) struct PlayArgs {
-    /// Words to search for, a track id, or a file with a track id on each line
+    /// Words to search for, track ids, or a file with a track id on each line
     #[arg(required = true, value_name = "WORDS|TRACK-ID|FILE")]
     what: Vec<String>,
     /// Where the music goes: null (nowhere), wav:FILE or pcm:FILE (16 bit,
-    /// little-endian, stereo); all keep time as a sound device does. With
-    /// several tracks the last one stays in the file
+    /// little-endian, stereo); all keep time as a sound device does. Several
+    /// tracks go into one file, without a gap
     #[arg(long, default_value = "null", value_name = "SINK")]
     sink: SinkKind,
     /// auto, 96, 160 or 320
@@ -30,6 +39,34 @@ pub(super) struct PlayArgs {
     /// How many times faster than real time the sink consumes
     #[arg(long, default_value_t = 1.0, value_parser = speed, value_name = "X")]
     speed: f64,
+    /// Where in the first track to begin: SECONDS, M:SS or H:MM:SS
+    #[arg(long, default_value = "0", value_parser = parse_time, value_name = "TIME")]
+    from: Duration,
+    /// What follows each track: off (the next one), one (the same), all (the
+    /// first after the last)
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    repeat: Repeat,
+    /// Play the tracks in an order of chance
+    #[arg(long)]
+    shuffle: bool,
+    /// Volume in decibels, -60 to 12; 0 is the music as it is, at -14 LUFS
+    #[arg(
+        long,
+        default_value_t = 0.0,
+        value_parser = volume,
+        allow_negative_numbers = true,
+        value_name = "DB"
+    )]
+    volume: f32,
+    /// For how long the end of each track and the beginning of the next are heard
+    /// together, in seconds
+    #[arg(long, default_value = "0", value_parser = crossfade, value_name = "SECONDS")]
+    crossfade: Duration,
+    /// Obey commands on standard input, one a line: pause, resume, next,
+    /// previous, seek TIME, seek +SECONDS, repeat off|one|all, shuffle on|off,
+    /// volume DB, quit. On a terminal there are keys: space, n, p, arrows, r, s, q
+    #[arg(long)]
+    control: bool,
     /// Stay online after the last track, until told to stop
     #[arg(long)]
     stay: bool,
@@ -49,6 +86,35 @@ fn speed(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(speed) if (1.0..=1000.0).contains(&speed) => Ok(speed),
         _ => Err("expected a number from 1 to 1000".to_owned()),
+    }
+}
+
+pub(super) fn volume(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(volume) if (QUIETEST..=LOUDEST).contains(&volume) => Ok(volume),
+        _ => Err(format!("expected a number from {QUIETEST} to {LOUDEST}")),
+    }
+}
+
+fn crossfade(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=30.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("expected a number from 0 to 30".to_owned()),
+    }
+}
+
+impl PlayArgs {
+    fn options(&self) -> PlayOptions {
+        PlayOptions {
+            bitrate: self.bitrate,
+            sink: self.sink.clone(),
+            speed: self.speed,
+            from: self.from,
+            repeat: self.repeat,
+            shuffle: self.shuffle,
+            volume: self.volume,
+            crossfade: self.crossfade,
+        }
     }
 }
 
@@ -87,23 +153,34 @@ async fn play_all(
         Some(tracks) => tracks,
         None => vec![best_match(engine, &args.what.join(" ")).await?],
     };
-    let mut all_well = true;
+    let mut playing = engine.play_all(tracks, args.options()).await?;
+    let mut status = playing.status.clone();
     let mut progress = Progress::new(json);
-    for track in tracks {
-        match play_one(engine, &mut progress, json, args, track).await {
-            Ok(record) => all_well &= record.finished,
-            Err(error) => {
-                all_well = false;
-                if json {
-                    let failure = serde_json::json!({
-                        "event": "failed", "track": track.to_string(), "reason": error.to_string(),
-                    });
-                    println!("{failure}");
+    let mut orders = Orders::take(args, json);
+    let mut all_well = true;
+    loop {
+        tokio::select! {
+            biased;
+            played = playing.next() => match played {
+                Some(played) => {
+                    // It may have changed at the very end.
+                    progress.show(&status.borrow_and_update());
+                    progress.clear();
+                    all_well &= tell(json, played)?;
                 }
-                eprintln!("antiphon: {track}: {error}");
-            }
+                None => break,
+            },
+            Some(order) = orders.next() => match order {
+                Order::Control(control) => engine.control(control).await,
+                Order::Quit => {
+                    engine.stop().await;
+                    all_well = true;
+                }
+            },
+            Ok(()) = status.changed() => progress.show(&status.borrow_and_update()),
         }
     }
+    progress.clear();
     if args.stay {
         eprintln!("staying online; Ctrl-C ends");
         std::future::pending::<()>().await;
@@ -111,33 +188,75 @@ async fn play_all(
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn play_one(
-    engine: &Engine,
-    progress: &mut Progress,
-    json: bool,
-    args: &PlayArgs,
-    track: TrackId,
-) -> Result<PlayRecord, Failure> {
-    let options = PlayOptions { bitrate: args.bitrate, sink: args.sink.clone(), speed: args.speed };
-    let mut playing = engine.play(track, options).await?;
-    let mut status = playing.status.clone();
-    let record = loop {
-        tokio::select! {
-            biased;
-            record = playing.finished() => break record,
-            Ok(()) = status.changed() => progress.show(&status.borrow_and_update()),
+/// Says what became of a track; true if it was heard to its end, or left because
+/// the listener wanted it.
+fn tell(json: bool, played: Played) -> Result<bool, Failure> {
+    match played {
+        Ok(record) if json => println!("{}", serde_json::to_string(&Event::Play(record))?),
+        Ok(record) => println!("{}", summary(&record)),
+        Err((track, error)) => {
+            if json {
+                let failure = serde_json::json!({
+                    "event": "failed", "track": track.to_string(), "reason": error.to_string(),
+                });
+                println!("{failure}");
+            }
+            eprintln!("antiphon: {track}: {error}");
+            return Ok(false);
         }
-    };
-    // It may have changed at the very end.
-    progress.show(&status.borrow_and_update());
-    progress.clear();
-    let record = record?;
-    if json {
-        println!("{}", serde_json::to_string(&Event::Play(record.clone()))?);
-    } else {
-        println!("{}", summary(&record));
     }
-    Ok(record)
+    Ok(true)
+}
+
+/// What the listener does, from wherever she says it.
+struct Orders {
+    orders: Option<mpsc::UnboundedReceiver<Order>>,
+    #[cfg(unix)]
+    _mode: Option<control::terminal::KeyMode>,
+}
+
+impl Orders {
+    fn take(args: &PlayArgs, json: bool) -> Self {
+        let (sender, orders) = mpsc::unbounded_channel();
+        if args.control {
+            // It reads until its input ends; the program does not wait for it.
+            std::thread::spawn(move || control::read_lines(sender));
+            return Self {
+                orders: Some(orders),
+                #[cfg(unix)]
+                _mode: None,
+            };
+        }
+        #[cfg(unix)]
+        if !json
+            && std::io::stdin().is_terminal()
+            && std::io::stderr().is_terminal()
+            && let Ok(mode) = control::terminal::KeyMode::enter()
+        {
+            let keys =
+                control::Keys { repeat: args.repeat, shuffle: args.shuffle, volume: args.volume };
+            std::thread::spawn(move || control::terminal::read_keys(keys, &sender));
+            return Self { orders: Some(orders), _mode: Some(mode) };
+        }
+        Self {
+            orders: None,
+            #[cfg(unix)]
+            _mode: None,
+        }
+    }
+
+    /// The next one; never, once there are no more.
+    async fn next(&mut self) -> Option<Order> {
+        let order = match &mut self.orders {
+            Some(orders) => orders.recv().await,
+            None => None,
+        };
+        if order.is_none() {
+            self.orders = None;
+            std::future::pending::<()>().await;
+        }
+        order
+    }
 }
 
 /// Tracks that were named by id; `None` if words are to be searched for.
@@ -177,10 +296,13 @@ fn summary(record: &PlayRecord) -> String {
     let total = record.bytes.total().max(1);
     let share = |bytes: u64| bytes * 100 / total;
     format!(
-        "{}  {} kbit/s  first sound {:.0} ms  {}  cache {} %  peers {} %  server {} %",
+        "{}  {} kbit/s  {}  {}  cache {} %  peers {} %  server {} %",
         plain(&record.name),
         record.bitrate,
-        record.first_sound_ms,
+        match record.clicked {
+            true => format!("first sound {:.0} ms", record.first_sound_ms),
+            false => "no gap".to_owned(),
+        },
         match record.stalls {
             0 => "no stall".to_owned(),
             1 => format!("1 stall of {:.0} ms", record.stalled_ms),

@@ -1,12 +1,12 @@
 //! The live line while a track plays.
 
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
 
 use antiphon_listener::Source;
 use console::{Term, truncate_str};
 
 use super::plain;
+use super::time::clock;
 use crate::engine::PlayStatus;
 
 /// Shows plays on standard error: one line, rewritten, on a terminal; a line
@@ -61,6 +61,7 @@ impl Progress {
 fn line(status: &PlayStatus) -> String {
     let name: String = plain(&status.name).chars().take(32).collect();
     let what = match &status.waiting {
+        _ if status.paused => "paused".to_owned(),
         Some(waiting) => waiting.clone(),
         None => sources(status),
     };
@@ -94,12 +95,10 @@ fn sources(status: &PlayStatus) -> String {
     )
 }
 
-fn clock(duration: Duration) -> String {
-    format!("{}:{:02}", duration.as_secs() / 60, duration.as_secs() % 60)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::record::BytesBySource;
 
