@@ -186,8 +186,15 @@ impl Listener {
     pub fn handle_needed(&mut self, now: Timestamp, id: PlayId, block: u32) {
         self.wake(now);
         let now = self.now;
-        if let Some(play) = self.current(id) {
-            play.playout.handle_asked(now, block);
+        let Some(play) = self.current(id) else { return };
+        play.playout.handle_asked(now, block);
+        // Its turn is now, whatever else is on its way.
+        let wanted = block < play.taken.block_count() && !play.taken.contains(block);
+        if wanted && self.server_usable(now) {
+            let blocks = BlockRange::new(block, block + 1);
+            self.with_play(id, |listener| {
+                listener.ask(Source::Server, blocks, Reason::DueTooSoon);
+            });
         }
     }
 

@@ -6,6 +6,7 @@
     reason = "numbers of a small simulated world"
 )]
 
+mod chain;
 mod churn;
 mod faults;
 mod properties;
