@@ -10,7 +10,7 @@ use xtask::tools::Tool;
 
 use crate::support::listener::Play;
 use crate::support::music::KBPS;
-use crate::support::{Listener, Process, Track, alone, music, programs};
+use crate::support::{Listener, Process, Track, alone, music, programs, wait_for};
 
 const ROUND_TRIP_MS: f64 = 50.0;
 /// What a block of 16 KiB with its headers takes at 10 Mbit/s.
@@ -53,11 +53,15 @@ fn a_click_costs_one_round_trip_on_an_open_session_and_three_cold() {
         let listener = Listener::new(folder.path(), name);
         let mut login = listener.command(&["--peers", "off", "login", &address]);
         assert!(start(Side::B, name, &mut login).wait().success());
-        let ids: Vec<String> = tracks.iter().map(|track| track.id.to_string()).collect();
-        let play = ["play", "--bitrate", KBPS, "--speed", "20"];
-        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let mut play = start(Side::B, name, &mut listener.command(&[&play, &ids[..]].concat()));
-        assert!(play.wait().success(), "{}", play.stderr());
+        let first = tracks[0].id.to_string();
+        let play = ["play", &first, "--bitrate", KBPS, "--speed", "20", "--stay", "--control"];
+        let mut play = start(Side::B, name, &mut listener.command(&play));
+        for (heard, track) in (1..).zip(&tracks[1..]) {
+            wait_for("the end of a track", || (listener.plays().len() == heard).then_some(()));
+            play.tell(&format!("play {}", track.id));
+        }
+        let all = tracks.len();
+        wait_for("the end of a track", || (listener.plays().len() == all).then_some(()));
         listener.plays()
     };
 

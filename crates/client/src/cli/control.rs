@@ -4,6 +4,7 @@
 use std::io::BufRead as _;
 use std::time::Duration;
 
+use antiphon_types::TrackId;
 use tokio::sync::mpsc;
 
 use super::time::parse_time;
@@ -14,20 +15,26 @@ use crate::queue::Repeat;
 const STEP_SECONDS: i64 = 10;
 /// The commands, for who got one wrong.
 const COMMANDS: &str = "pause, resume, toggle, next, previous, seek TIME, seek +SECONDS, \
-     seek -SECONDS, repeat off|one|all, shuffle on|off, volume DB, quit";
+     seek -SECONDS, repeat off|one|all, shuffle on|off, volume DB, play TRACK-ID..., quit";
 
 /// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Order {
     Control(Control),
+    /// Plays these tracks instead.
+    Play(Vec<TrackId>),
     Quit,
 }
 
 /// One line of commands.
 pub(super) fn parse(line: &str) -> Result<Order, String> {
     let mut words = line.split_whitespace();
-    let (verb, argument) = (words.next().unwrap_or_default(), words.next());
     let wrong = || format!("{line:?} is no command; the commands are: {COMMANDS}");
+    if let Some(tracks) = line.strip_prefix("play ") {
+        let tracks = tracks.split_whitespace().map(str::parse).collect::<Result<Vec<_>, _>>();
+        return tracks.map(Order::Play).map_err(|_| wrong());
+    }
+    let (verb, argument) = (words.next().unwrap_or_default(), words.next());
     let control = match (verb, argument) {
         ("quit", None) => return Ok(Order::Quit),
         ("pause", None) => Control::Pause(true),
@@ -65,8 +72,11 @@ pub(super) fn read_lines(orders: mpsc::UnboundedSender<Order>) {
             continue;
         }
         match parse(line.trim()) {
-            Ok(order) if orders.send(order).is_ok() => {}
-            Ok(_) => break,
+            Ok(order) => {
+                if orders.send(order).is_err() {
+                    break;
+                }
+            }
             Err(wrong) => eprintln!("antiphon: {wrong}"),
         }
     }
@@ -195,8 +205,9 @@ mod tests {
         assert_eq!(control("repeat one"), Control::Repeat(Repeat::One));
         assert_eq!(control("volume -6"), Control::Volume(-6.0));
         assert_eq!(parse("quit"), Ok(Order::Quit));
-        for wrong in ["", "seek", "seek soon", "pause now", "repeat twice", "volume loud", "rm -rf"]
-        {
+        let track = TrackId::new([7; 16]);
+        assert_eq!(parse(&format!("play {track} {track}")), Ok(Order::Play(vec![track; 2])));
+        for wrong in ["", "seek", "seek soon", "pause now", "repeat twice", "play it", "rm -rf"] {
             let refused = parse(wrong).unwrap_err();
             assert!(refused.contains("previous"), "{refused}");
         }

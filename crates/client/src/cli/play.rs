@@ -13,7 +13,7 @@ use super::control::{self, Order};
 use super::progress::Progress;
 use super::time::parse_time;
 use super::{Common, Failure, found, plain, search_for, stopped};
-use crate::engine::{BitrateChoice, Engine, PlayOptions, Played};
+use crate::engine::{BitrateChoice, Engine, PlayOptions, Played, Playing};
 use crate::queue::Repeat;
 use crate::record::{Event, PlayRecord};
 use crate::settings::DataDir;
@@ -64,7 +64,7 @@ pub(super) struct PlayArgs {
     crossfade: Duration,
     /// Obey commands on standard input, one a line: pause, resume, next,
     /// previous, seek TIME, seek +SECONDS, repeat off|one|all, shuffle on|off,
-    /// volume DB, quit. On a terminal there are keys: space, n, p, arrows, r, s, q
+    /// volume DB, play TRACK-ID, quit. On a terminal there are keys: space, n, p, arrows, r, s, q
     #[arg(long)]
     control: bool,
     /// Stay online after the last track, until told to stop
@@ -153,39 +153,86 @@ async fn play_all(
         Some(tracks) => tracks,
         None => vec![best_match(engine, &args.what.join(" ")).await?],
     };
-    let mut playing = engine.play_all(tracks, args.options()).await?;
-    let mut status = playing.status.clone();
-    let mut progress = Progress::new(json);
+    let mut session = Session {
+        engine,
+        args,
+        json,
+        playing: Some(engine.play_all(tracks, args.options()).await?),
+        progress: Progress::new(json),
+        all_well: true,
+    };
     let mut orders = Orders::take(args, json);
-    let mut all_well = true;
-    loop {
+    while session.goes_on() {
         tokio::select! {
             biased;
-            played = playing.next() => match played {
-                Some(played) => {
-                    // It may have changed at the very end.
-                    progress.show(&status.borrow_and_update());
-                    progress.clear();
-                    all_well &= tell(json, played)?;
-                }
-                None => break,
-            },
-            Some(order) = orders.next() => match order {
-                Order::Control(control) => engine.control(control).await,
-                Order::Quit => {
-                    engine.stop().await;
-                    all_well = true;
-                }
-            },
-            Ok(()) = status.changed() => progress.show(&status.borrow_and_update()),
+            told = session.hear() => told?,
+            Some(order) = orders.next() => session.obey(order).await?,
         }
     }
-    progress.clear();
-    if args.stay {
-        eprintln!("staying online; Ctrl-C ends");
-        std::future::pending::<()>().await;
+    session.progress.clear();
+    Ok(if session.all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is played, and shown of it.
+struct Session<'a> {
+    engine: &'a Engine,
+    args: &'a PlayArgs,
+    json: bool,
+    playing: Option<Playing>,
+    progress: Progress,
+    all_well: bool,
+}
+
+impl Session<'_> {
+    fn goes_on(&self) -> bool {
+        self.playing.is_some() || self.args.stay
     }
-    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+
+    /// Waits for the next thing to show, and shows it. Safe to be cancelled.
+    async fn hear(&mut self) -> Result<(), Failure> {
+        let Some(playing) = &mut self.playing else { return std::future::pending().await };
+        let mut status = playing.status.clone();
+        tokio::select! {
+            biased;
+            played = playing.next() => {
+                // It may have changed at the very end.
+                self.progress.show(&status.borrow_and_update());
+                self.progress.clear();
+                match played {
+                    Some(played) => self.all_well &= tell(self.json, played)?,
+                    None => {
+                        self.playing = None;
+                        if self.args.stay {
+                            eprintln!("staying online; Ctrl-C ends");
+                        }
+                    }
+                }
+            }
+            Ok(()) = status.changed() => {
+                self.progress.show(&status.borrow_and_update());
+                playing.status = status;
+            }
+        }
+        Ok(())
+    }
+
+    async fn obey(&mut self, order: Order) -> Result<(), Failure> {
+        match order {
+            Order::Control(control) => self.engine.control(control).await,
+            Order::Quit => self.engine.stop().await,
+            Order::Play(tracks) => {
+                let next = self.engine.play_all(tracks, self.args.options()).await?;
+                let before = self.playing.replace(next);
+                // What was heard of what it replaces.
+                if let Some(mut before) = before {
+                    while let Some(played) = before.next().await {
+                        self.all_well &= tell(self.json, played)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Says what became of a track; true if it was heard to its end, or left because

@@ -1,9 +1,9 @@
 //! Programs that run while a test does.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -12,6 +12,8 @@ use super::wait_for;
 /// A program that is killed when this is dropped.
 pub(crate) struct Process {
     child: Child,
+    /// Open if it obeys what it is told there.
+    stdin: Option<ChildStdin>,
     stderr: PathBuf,
     lines: Arc<Mutex<Vec<String>>>,
     reader: Option<JoinHandle<()>>,
@@ -31,8 +33,11 @@ impl Process {
         spawn: impl FnOnce(&mut Command) -> Child,
     ) -> Self {
         let stderr = folder.join(format!("{name}.stderr"));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&stderr).unwrap());
+        let obeys = command.get_args().any(|argument| argument == "--control");
+        let stdin = if obeys { Stdio::piped() } else { Stdio::null() };
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(File::create(&stderr).unwrap());
         let mut child = spawn(command);
+        let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let lines = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&lines);
@@ -41,7 +46,13 @@ impl Process {
                 kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        Self { child, stderr, lines, reader: Some(reader) }
+        Self { child, stdin, stderr, lines, reader: Some(reader) }
+    }
+
+    /// Tells a program that was started with `--control` to do something.
+    pub(crate) fn tell(&mut self, command: &str) {
+        let stdin = self.stdin.as_mut().expect("it was started with --control");
+        stdin.write_all(format!("{command}\n").as_bytes()).unwrap();
     }
 
     /// The lines on standard output so far.
