@@ -29,5 +29,6 @@ mod priority;
 mod python;
 mod replay;
 mod secrecy;
+mod seek;
 mod sound;
 mod tampering;

@@ -1,0 +1,91 @@
+//! What a seek costs on a link of 50 ms round trip and 10 Mbit/s (B04).
+
+use std::process::Command;
+use std::time::Duration;
+
+use xtask::lab::link::{Link, Options, Side};
+use xtask::lab::shape::Shape;
+use xtask::lab::units::Rate;
+use xtask::tools::Tool;
+
+use crate::support::music::KBPS;
+use crate::support::{Listener, Process, alone, music, programs, wait_for};
+
+const ROUND_TRIP_MS: f64 = 50.0;
+/// What may be added: two blocks of 16 KiB take 27 ms at 10 Mbit/s.
+const MARGIN_MS: f64 = 30.0;
+/// A seek to what is in the cache waits for nobody.
+const CACHED_MS: f64 = 20.0;
+/// Other work on a shared machine only ever adds to a time: the best of so many
+/// attempts counts for each place.
+const ATTEMPTS: usize = 3;
+
+/// Places in a track of 100 s, in seconds: amid segments, near their ends, at a
+/// boundary. All lie more than 30 s beyond what was heard.
+const PLACES: [&str; 4] = ["70", "63.37", "88.881", "79.99"];
+
+#[test]
+fn b04_a_seek_costs_one_round_trip_and_none_where_it_is_cached() {
+    if !Tool::Link.present_or_skip() {
+        return;
+    }
+    let songs = music();
+    let _alone = alone();
+    let shape = Shape {
+        rate: Rate::bits_per_second(10_000_000),
+        delay: Duration::from_millis(25),
+        ..Shape::default()
+    };
+    let options = Options { a_to_b: shape, b_to_a: shape, ..Options::default() };
+    let link = Link::new(&options).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let start = |side: Side, name: &str, command: &mut Command| {
+        Process::start_by(folder.path(), name, command, |command| {
+            link.spawn(side, command).unwrap()
+        })
+    };
+    let data = folder.path().join("server");
+    songs.copy_to(&data);
+    let mut run = Command::new(&programs().server);
+    let listen = format!("{}:0", Side::A.address());
+    run.arg("--data-dir").arg(&data).args(["run", "--open", "--listen", &listen]);
+    let mut server = start(Side::A, "server", &mut run);
+    let address = server.wait_for_line("the server's link");
+
+    let track = songs.long.id.to_string();
+    // To a place that is not there, and back to one that is.
+    let seek = |name: &str, place: &str| {
+        let listener = Listener::new(folder.path(), name);
+        let mut login = listener.command(&["--peers", "off", "login", &address]);
+        assert!(start(Side::B, name, &mut login).wait().success());
+        let play = ["--json", "play", &track, "--bitrate", KBPS, "--control"];
+        let mut play = start(Side::B, name, &mut listener.command(&play));
+        std::thread::sleep(Duration::from_millis(1_500));
+        let costs = [place, "0.5"].map(|place| {
+            let before = listener.events_of("seek").len();
+            play.tell(&format!("seek {place}"));
+            let seek =
+                wait_for("sound after a seek", || listener.events_of("seek").get(before).cloned());
+            seek["sound_ms"].as_f64().unwrap()
+        });
+        play.tell("quit");
+        assert!(play.wait().success(), "{}", play.stderr());
+        costs
+    };
+
+    for place in PLACES {
+        let mut attempt = 1;
+        loop {
+            let [uncached, cached] = seek(&format!("to-{place}-{attempt}"), place);
+            eprintln!("to {place} s: {uncached:.1} ms, back: {cached:.1} ms");
+            assert!(uncached >= ROUND_TRIP_MS, "faster than light: it was cached");
+            if uncached <= ROUND_TRIP_MS + MARGIN_MS && cached <= CACHED_MS {
+                break;
+            }
+            assert!(attempt < ATTEMPTS, "to {place} s: {uncached} ms, back: {cached} ms");
+            attempt += 1;
+        }
+    }
+    drop(server);
+    link.close().unwrap();
+}
