@@ -342,6 +342,7 @@ impl Node {
                         track.cancel_push();
                     }
                 }
+                Output::Switch { play, at, bitrate } => self.switch(play, at, bitrate),
                 Output::FindPeers { play } => self.find_peers(play),
                 Output::DropPeer { peer, reason } => {
                     tracing::info!(?peer, ?reason, "peer dropped");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use antiphon_listener::{Join, Play, PlayId, Source, TransferId};
+use antiphon_listener::{Join, Play, PlayId, Rung, Source, TransferId};
 use antiphon_media::RenditionKey;
 use antiphon_net::{Stream, StreamError, wall_clock_ms};
 use antiphon_store::{BeginError, Hold, Store};
@@ -339,14 +339,8 @@ impl Node {
             false => program.deck.load(part, opened.held.clone()),
             true => program.deck.append(part, opened.held.clone()),
         };
-        let play = Play {
-            id,
-            rendition: opened.rendition.clone(),
-            held: opened.held.clone(),
-            from,
-            speed: program.options.speed,
-            pushed: push.as_ref().map(|(blocks, _)| *blocks),
-        };
+        let pushed = push.as_ref().map(|(blocks, _)| *blocks);
+        let play = Play { pushed, ..self.listener_play(id, id, &opened, from) };
         match follows {
             false => self.listener.play(now, play),
             true => self.listener.follow(now, play, Join::Next),
@@ -388,6 +382,34 @@ impl Node {
         self.store.touch(blob);
         let held = self.store.blocks(blob).unwrap_or_else(|| BlockSet::empty(rendition.size()));
         Ok(OpenedPart { rendition, key: RenditionKey::new(key), held, hold })
+    }
+
+    /// A part of a track, as the listener core sees it.
+    pub(crate) fn listener_play(
+        &self,
+        track: PlayId,
+        part: PlayId,
+        opened: &OpenedPart,
+        from: u64,
+    ) -> Play {
+        let renditions = self.track_play(track).and_then(|play| play.known.as_ref());
+        let renditions = renditions.map(|known| known.renditions.as_slice()).unwrap_or_default();
+        let rung = |rendition: &Rendition| Rung {
+            rendition: rendition.clone(),
+            held: self
+                .store
+                .blocks(rendition.blob())
+                .unwrap_or_else(|| BlockSet::empty(rendition.size())),
+        };
+        Play {
+            id: part,
+            rendition: opened.rendition.clone(),
+            held: opened.held.clone(),
+            from,
+            speed: self.program.as_ref().map_or(1.0, |program| program.options.speed),
+            pushed: None,
+            ladder: renditions.iter().map(rung).collect(),
+        }
     }
 
     fn take_push(&mut self, id: PlayId, blocks: BlockRange, stream: Stream) {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use antiphon_listener::{Play, PlayId, WaitingFor};
+use antiphon_listener::{Join, PlayId, WaitingFor};
 use antiphon_types::{Bitrate, Rendition};
 use tokio::sync::{mpsc, watch};
 
@@ -13,7 +13,7 @@ use crate::engine::{
 };
 use crate::library::KnownTrack;
 use crate::node::Node;
-use crate::play::{Stage, TrackPlay, media_ms, samples_of};
+use crate::play::{Stage, TrackPlay, bytes_of, media_ms, samples_of};
 use crate::player::{self, Outcome, PlayerEvent};
 use crate::queue::Queue;
 use crate::record::{self, millis};
@@ -154,16 +154,37 @@ impl Node {
             Err(error) => return self.fail_track(id, error),
         };
         let part_id = self.number_play();
+        let play = self.listener_play(id, part_id, &opened, from);
         let now = self.clock.now();
         let Some(program) = &mut self.program else { return };
         program.going = false;
         program.now.cancel_push();
         let gate = program.deck.load(opened.part(part_id, from, true), opened.held.clone());
-        let (rendition, held) = (opened.rendition.clone(), opened.held.clone());
-        let speed = program.options.speed;
-        self.listener.play(now, Play { id: part_id, rendition, held, from, speed, pushed: None });
+        self.listener.play(now, play);
         program.now.parts = vec![opened.played(part_id, gate)];
         self.bring_next();
+    }
+
+    /// Another rendition takes over from the sample `at` on, if it can be had.
+    pub(crate) fn switch(&mut self, before: PlayId, at: u64, bitrate: Bitrate) {
+        let part_id = self.number_play();
+        let opened = match self.open_part(before, bitrate) {
+            Ok(opened) => opened,
+            // What plays goes on.
+            Err(error) => return tracing::debug!("no switch to {bitrate} kbit/s: {error}"),
+        };
+        let play = self.listener_play(before, part_id, &opened, at);
+        let cached = bytes_of(&opened.held, opened.rendition.size());
+        let now = self.clock.now();
+        let Some(program) = &mut self.program else { return };
+        let part = opened.part(part_id, at, false);
+        let Some(gate) = program.deck.splice(before, part, opened.held.clone()) else { return };
+        self.listener.follow(now, play, Join::Splice { at });
+        if let Some(track) = self.track_play_mut(before) {
+            track.record.bytes.cache += cached;
+            track.record.switches += 1;
+            track.parts.push(opened.played(part_id, gate));
+        }
     }
 
     /// What follows is put behind what was just put onto the deck.

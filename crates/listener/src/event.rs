@@ -1,9 +1,10 @@
 //! What goes into a [`Listener`](crate::Listener) and what comes out of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_mesh::DropReason;
-use antiphon_types::{BlockRange, BlockSet, Class, NodeId, Rendition, Timestamp};
+use antiphon_types::{Bitrate, BlockRange, BlockSet, Class, NodeId, Rendition, Timestamp};
 
 /// One play of a track. The owner numbers them; answers to an older one are
 /// ignored.
@@ -44,6 +45,19 @@ pub struct Play {
     pub speed: f64,
     /// Blocks that the server is already sending, in order (B02).
     pub pushed: Option<BlockRange>,
+    /// The track's renditions from the lowest, with the blocks of each that are
+    /// in the cache: what may take over on the way ([`Output::Switch`]). Without
+    /// any, nothing does.
+    pub ladder: Arc<[Rung]>,
+}
+
+/// One of a track's renditions.
+#[derive(Debug, Clone)]
+pub struct Rung {
+    /// The track at one bitrate.
+    pub rendition: Rendition,
+    /// Blocks in the cache.
+    pub held: BlockSet,
 }
 
 /// How a play continues what is before it.
@@ -126,6 +140,17 @@ pub enum Output {
     CancelPush {
         /// Which play.
         play: PlayId,
+    },
+    /// Another rendition is to take over. The owner says
+    /// [`Listener::follow`](crate::Listener::follow) with [`Join::Splice`] if it
+    /// can be had, and nothing if not.
+    Switch {
+        /// Which play it continues.
+        play: PlayId,
+        /// From which sample on, a segment's boundary.
+        at: u64,
+        /// Which rendition.
+        bitrate: Bitrate,
     },
     /// Search peers that hold the current play's blob.
     FindPeers {

@@ -29,7 +29,7 @@
 //! listener.handle_server_up(now, Duration::from_millis(20));
 //! let id = PlayId(1);
 //! let held = BlockSet::empty(size);
-//! listener.play(now, Play { id, rendition, held, from: 0, speed: 1.0, pushed: None });
+//! listener.play(now, Play { id, rendition, held, from: 0, speed: 1.0, pushed: None, ladder: [].into() });
 //!
 //! // The loop of every driver: drain, then sleep until something happens.
 //! while listener.missing_blocks() > 0 {
@@ -86,7 +86,7 @@ pub use antiphon_mesh::{DropReason, Grant};
 pub use antiphon_playback::{Buffered, Playout, State, Urgency};
 pub use config::Config;
 pub use event::{
-    Counts, Join, Output, Play, PlayId, Reason, Refused, Source, SourceStatus, TransferId,
+    Counts, Join, Output, Play, PlayId, Reason, Refused, Rung, Source, SourceStatus, TransferId,
     TransferStatus, WaitingFor,
 };
 pub use listener::Listener;

@@ -468,7 +468,7 @@ impl Listener {
         if play.from > 0 {
             playout.seek(self.now, play.from);
         }
-        let mut new = CurrentPlay::new(play.id, playout, turn, self.now);
+        let mut new = CurrentPlay::new(play.id, playout, turn, play.ladder, self.now);
         let blob = play.rendition.blob();
         if let Some(same) = self.plays().find(|play| play.playout.rendition().blob() == blob) {
             new.holders.clone_from(&same.holders);

@@ -1,9 +1,16 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use antiphon_playback::{Playout, State};
-use antiphon_types::{BlockRange, BlockSet, Class, NodeId, Timestamp};
+use antiphon_types::{
+    BLOCK_BYTES, BlockRange, BlockSet, Class, NodeId, Rendition, SAMPLE_RATE, Timestamp,
+};
 
-use crate::event::{PlayId, Reason, Source, TransferId};
+use crate::event::{PlayId, Reason, Rung, Source, TransferId};
+
+/// How far ahead of the sound a boundary must lie for another rendition to take
+/// over there, in samples: 2 s, more than decoder and sink hold.
+const DECODED_AHEAD: u64 = 2 * SAMPLE_RATE as u64;
 
 /// The current play: what is there, what is on its way, and who has it.
 #[derive(Debug)]
@@ -11,6 +18,8 @@ pub(crate) struct CurrentPlay {
     pub(crate) id: PlayId,
     pub(crate) playout: Playout,
     pub(crate) turn: Turn,
+    /// What it may be continued with.
+    pub(crate) ladder: Arc<[Rung]>,
     /// Held or on its way: what is not in here is to be asked.
     pub(crate) taken: BlockSet,
     /// For each block on its way, from where. At most
@@ -67,10 +76,17 @@ pub(crate) struct Holder {
 }
 
 impl CurrentPlay {
-    pub(crate) fn new(id: PlayId, playout: Playout, turn: Turn, find_peers_at: Timestamp) -> Self {
+    pub(crate) fn new(
+        id: PlayId,
+        playout: Playout,
+        turn: Turn,
+        ladder: Arc<[Rung]>,
+        find_peers_at: Timestamp,
+    ) -> Self {
         Self {
             id,
             turn,
+            ladder,
             taken: playout.held().clone(),
             playout,
             flights: BTreeMap::new(),
@@ -104,6 +120,18 @@ impl CurrentPlay {
         let needed = self.playout.first_needed().max(headers);
         let wanted = |from, end| self.taken.first_missing(from).is_some_and(|block| block < end);
         wanted(0, headers) || wanted(needed, end)
+    }
+
+    /// The first segment's boundary from which on another rendition can take
+    /// over: nothing beyond it has been asked for, and the sound is not there yet.
+    pub(crate) fn switch_point(&self, now: Timestamp) -> Option<u64> {
+        let asked = self.taken.first_missing(self.playout.first_needed())?;
+        let asked = u64::from(asked) * u64::from(BLOCK_BYTES);
+        let soonest = self.playout.position(now) + DECODED_AHEAD;
+        let rendition = self.playout.rendition();
+        let boundaries = (1..).map(|n| n * Rendition::SEGMENT_SAMPLES);
+        let mut within = boundaries.take_while(|at| *at < self.playout.until());
+        within.find(|at| *at > soonest && rendition.splice_end(*at) >= asked)
     }
 
     /// Blocks from `from` on, in a row, that nobody has been asked for; at

@@ -30,7 +30,15 @@ fn other(seconds: u64, blob: u8, bytes_per_second: u64) -> Rendition {
 
 fn play(id: u64, rendition: &Rendition, from: u64) -> Play {
     let held = BlockSet::empty(rendition.size());
-    Play { id: PlayId(id), rendition: rendition.clone(), held, from, speed: 1.0, pushed: None }
+    Play {
+        id: PlayId(id),
+        rendition: rendition.clone(),
+        held,
+        from,
+        speed: 1.0,
+        pushed: None,
+        ladder: [].into(),
+    }
 }
 
 /// A listener whose sources deliver at once, and what was asked of them.

@@ -122,8 +122,10 @@ impl Judge {
         }
         self.held = set.ranges().flat_map(BlockRange::iter).collect();
         let pushed = pushed.map(|(start, end)| BlockRange::new(start, end));
-        self.listener
-            .play(self.now, Play { id: self.play, rendition, held: set, from: 0, speed, pushed });
+        self.listener.play(
+            self.now,
+            Play { id: self.play, rendition, held: set, from: 0, speed, pushed, ladder: [].into() },
+        );
         self.open.clear();
         if let Some(push) = pushed.filter(|_| self.server_up) {
             let coming = push.iter().filter(|block| *block < count && !self.held.contains(block));

@@ -72,9 +72,18 @@ fn pushed_blocks_are_not_asked_while_the_push_runs_and_asked_when_it_ends_early(
     let now = world.now;
     let rendition = world.rendition.clone();
     let held = BlockSet::empty(rendition.size());
-    world
-        .listener
-        .play(now, Play { id: ID, rendition, held, from: 0, speed: 1.0, pushed: Some(push) });
+    world.listener.play(
+        now,
+        Play {
+            id: ID,
+            rendition,
+            held,
+            from: 0,
+            speed: 1.0,
+            pushed: Some(push),
+            ladder: [].into(),
+        },
+    );
     world.drain();
     assert!(world.asked.iter().all(|(_, block, _)| !push.contains(*block)));
     let pushed = world.listener.transfers().find(|transfer| transfer.transfer == TransferId::PUSH);
@@ -119,6 +128,7 @@ fn answers_to_an_older_play_change_nothing() {
         from: 0,
         speed: 1.0,
         pushed: None,
+        ladder: [].into(),
     };
     listener.play(now, play(1));
     while listener.poll_output(now).is_some() {}
@@ -174,7 +184,10 @@ fn a_malformed_push_is_cut_to_the_blob() {
         let rendition = track(30);
         let held = BlockSet::empty(rendition.size());
         let pushed = Some(BlockRange::new(start, end));
-        listener.play(now, Play { id: ID, rendition, held, from: 0, speed: 1.0, pushed });
+        listener.play(
+            now,
+            Play { id: ID, rendition, held, from: 0, speed: 1.0, pushed, ladder: [].into() },
+        );
         while listener.poll_output(now).is_some() {}
         listener.handle_push_ended(now, ID);
         let asked = std::iter::from_fn(|| listener.poll_output(now)).count();

@@ -165,7 +165,10 @@ impl World {
         }
         let rendition = self.rendition.clone();
         let speed = speed as f64;
-        self.listener.play(self.now, Play { id: ID, rendition, held: set, from: 0, speed, pushed });
+        self.listener.play(
+            self.now,
+            Play { id: ID, rendition, held: set, from: 0, speed, pushed, ladder: [].into() },
+        );
         let holders = self.links.keys().filter_map(|source| match source {
             Source::Peer(peer) => Some(*peer),
             Source::Server => None,
@@ -305,7 +308,7 @@ impl World {
                     self.dropped.push((peer, reason));
                     self.links.remove(&Source::Peer(peer));
                 }
-                Output::FindPeers { .. } | Output::CutUpload { .. } => {}
+                Output::FindPeers { .. } | Output::CutUpload { .. } | Output::Switch { .. } => {}
             }
         }
     }
