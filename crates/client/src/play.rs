@@ -8,8 +8,7 @@ use antiphon_media::RenditionKey;
 use antiphon_net::{Stream, StreamError, wall_clock_ms};
 use antiphon_store::{BeginError, Hold, Store};
 use antiphon_types::{
-    BLOCK_BYTES, Bitrate, BlobId, BlobSize, BlockRange, BlockSet, Class, Rendition, SAMPLE_RATE,
-    TrackId,
+    BLOCK_BYTES, Bitrate, BlobId, BlockRange, BlockSet, Class, Rendition, SAMPLE_RATE, TrackId,
 };
 use antiphon_wire::proto::{self, reply, request};
 use bytes::Bytes;
@@ -92,7 +91,11 @@ pub(crate) struct TrackPlay {
 pub(crate) struct PlayedPart {
     pub(crate) id: PlayId,
     pub(crate) rendition: Rendition,
+    /// The sample with which it begins.
+    from: u64,
     gate: Gate,
+    /// Blocks that were in the cache when it began.
+    cached: BlockSet,
     /// Blocks whose source is known.
     counted: BlockSet,
     /// Being played, it stays in the cache.
@@ -182,6 +185,14 @@ impl TrackPlay {
             Source::Server => self.record.bytes.server += u64::from(bytes),
             Source::Peer(_) => self.record.bytes.peers += u64::from(bytes),
         }
+    }
+
+    /// Bytes that came from the cache: of each part what is needed to play it, as
+    /// far as it was there.
+    pub(crate) fn count_cached(&mut self) {
+        let ends = self.parts.iter().skip(1).map(|part| Some(part.from)).chain([None]);
+        let cached = self.parts.iter().zip(ends).map(|(part, end)| part.cached_bytes(end));
+        self.record.bytes.cache = cached.sum();
     }
 
     /// The sound has come to that sample.
@@ -324,7 +335,6 @@ impl Node {
             Ok(opened) => opened,
             Err(error) => return self.fail_track(id, error),
         };
-        let cached = bytes_of(&opened.held, opened.rendition.size());
         let push = push.filter(|(_, stream)| stream.is_open());
         let now = self.clock.now();
         if push.is_some() && !self.server_up {
@@ -347,8 +357,8 @@ impl Node {
         }
         let Some(play) = self.track_play_mut(id) else { return };
         play.stage = Stage::Playing;
-        play.record.bytes.cache = cached;
-        play.parts = vec![opened.played(id, gate)];
+        play.parts = vec![opened.played(id, from, gate)];
+        play.count_cached();
         if let Some((blocks, stream)) = push {
             self.take_push(id, blocks, stream);
         }
@@ -450,13 +460,29 @@ impl OpenedPart {
         Part { id, until: rendition.samples(), rendition, key, from, opens }
     }
 
-    pub(crate) fn played(self, id: PlayId, gate: Gate) -> PlayedPart {
+    pub(crate) fn played(self, id: PlayId, from: u64, gate: Gate) -> PlayedPart {
         let Self { rendition, held, hold, .. } = self;
-        PlayedPart { id, rendition, gate, counted: held, _hold: hold }
+        PlayedPart { id, rendition, from, gate, cached: held.clone(), counted: held, _hold: hold }
     }
 }
 
 impl PlayedPart {
+    /// Bytes of it that were in the cache, up to where another part takes over.
+    fn cached_bytes(&self, end: Option<u64>) -> u64 {
+        let size = self.rendition.size();
+        let from = match self.from {
+            0 => 0,
+            from => self.rendition.seek_offset(from) / u64::from(BLOCK_BYTES),
+        };
+        let end = end.map_or(size.bytes(), |end| self.rendition.splice_end(end));
+        let cached = size.blocks().filter(|block| {
+            let audio = u64::from(block.get()) >= from && block.offset() < end;
+            let header = block.offset() < u64::from(self.rendition.header_bytes());
+            (audio || header) && self.cached.contains(block.get())
+        });
+        cached.map(|block| u64::from(size.block_bytes(block))).sum()
+    }
+
     fn destination(&self, store: &Store, events: &mpsc::UnboundedSender<Event>) -> Destination {
         Destination {
             play: self.id,
@@ -488,15 +514,6 @@ async fn ask_play(
 )]
 fn push_kbps(bitrate: Bitrate, speed: f64) -> u32 {
     (f64::from(bitrate.kbps()) * 4.0 * speed) as u32
-}
-
-pub(crate) fn bytes_of(held: &BlockSet, size: BlobSize) -> u64 {
-    let last = size.block_count() - 1;
-    let short = match held.contains(last) {
-        true => u64::from(size.block_count()) * u64::from(BLOCK_BYTES) - size.bytes(),
-        false => 0,
-    };
-    u64::from(held.len()) * u64::from(BLOCK_BYTES) - short
 }
 
 pub(crate) fn media_ms(samples: u64) -> u64 {

@@ -13,7 +13,7 @@ use crate::engine::{
 };
 use crate::library::KnownTrack;
 use crate::node::Node;
-use crate::play::{Stage, TrackPlay, bytes_of, media_ms, samples_of};
+use crate::play::{Stage, TrackPlay, media_ms, samples_of};
 use crate::player::{self, Outcome, PlayerEvent};
 use crate::queue::Queue;
 use crate::record::{self, millis};
@@ -161,7 +161,7 @@ impl Node {
         program.now.cancel_push();
         let gate = program.deck.load(opened.part(part_id, from, true), opened.held.clone());
         self.listener.play(now, play);
-        program.now.parts = vec![opened.played(part_id, gate)];
+        program.now.parts = vec![opened.played(part_id, from, gate)];
         self.bring_next();
     }
 
@@ -174,16 +174,15 @@ impl Node {
             Err(error) => return tracing::debug!("no switch to {bitrate} kbit/s: {error}"),
         };
         let play = self.listener_play(before, part_id, &opened, at);
-        let cached = bytes_of(&opened.held, opened.rendition.size());
         let now = self.clock.now();
         let Some(program) = &mut self.program else { return };
         let part = opened.part(part_id, at, false);
         let Some(gate) = program.deck.splice(before, part, opened.held.clone()) else { return };
         self.listener.follow(now, play, Join::Splice { at });
         if let Some(track) = self.track_play_mut(before) {
-            track.record.bytes.cache += cached;
             track.record.switches += 1;
-            track.parts.push(opened.played(part_id, gate));
+            track.parts.push(opened.played(part_id, at, gate));
+            track.count_cached();
         }
     }
 
