@@ -50,10 +50,21 @@
 //! are counted in **media time**, deadlines are instants of **wall time**: at
 //! speed 8 the emergency reserve of 3 s lasts 375 ms.
 
+mod bitrate;
 mod playout;
 mod policy;
+mod random;
+mod simulate;
+mod start;
+mod throughput;
 mod urgency;
 
+pub use bitrate::{
+    BitrateDecision, BitratePolicy, BitrateReason, Candidate, Chooser, Situation, UserPolicy,
+};
 pub use playout::{Buffered, Playout, State};
 pub use policy::Policy;
+pub use simulate::Outlook;
+pub use start::{StartDecision, StartPolicy, StartReason, count_stalled};
+pub use throughput::{BIN, Learned, ParseLearnedError, Throughput};
 pub use urgency::Urgency;
