@@ -1,17 +1,30 @@
 use std::time::Duration;
 
 use antiphon_mesh::Limits;
-use antiphon_playback::Policy;
+use antiphon_playback::{BitratePolicy, Learned, Policy, StartPolicy};
 
 /// Every number by which a [`Listener`](crate::Listener) decides.
 ///
 /// Durations that end in `_media` are media time; the others pass on the clock.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Deadlines and the emergency reserve.
     pub policy: Policy,
     /// Neighbours and upload slots.
     pub mesh: Limits,
+    /// When sound begins, and goes on after a stall (B08).
+    pub start: StartPolicy,
+    /// How the next rendition is chosen where the listener leaves it open.
+    pub bitrate: BitratePolicy,
+    /// Time between two looks at which rendition is to be fetched next. Default
+    /// 1 s (B09).
+    pub decide_interval: Duration,
+    /// Rate assumed of all sources together before any delivered and nothing was
+    /// learned, bytes per second. Default 1,250,000 (10 Mbit/s): ignorance does
+    /// not delay the music, and a slow link shows itself with the first block.
+    pub link_prior_rate: u64,
+    /// What earlier sessions learned of the network.
+    pub learned: Option<Learned>,
     /// How far ahead of the position the server is asked while usable peers
     /// serve. Default 15 s (B06).
     pub server_ahead_with_peers_media: Duration,
@@ -85,6 +98,11 @@ impl Default for Config {
         Self {
             policy: Policy::default(),
             mesh: Limits::default(),
+            start: StartPolicy::default(),
+            bitrate: BitratePolicy::default(),
+            decide_interval: Duration::from_secs(1),
+            link_prior_rate: 1_250_000,
+            learned: None,
             server_ahead_with_peers_media: Duration::from_secs(15),
             server_ahead_alone_media: Duration::from_secs(30),
             prefetch_peers_media: Duration::from_secs(30),

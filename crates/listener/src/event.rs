@@ -1,10 +1,14 @@
 //! What goes into a [`Listener`](crate::Listener) and what comes out of it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_mesh::DropReason;
-use antiphon_types::{Bitrate, BlockRange, BlockSet, Class, NodeId, Rendition, Timestamp};
+use antiphon_playback::{BitrateReason, StartReason, UserPolicy};
+use antiphon_types::{
+    Bitrate, BlockRange, BlockSet, Class, NodeId, Rendition, SAMPLE_RATE, Timestamp,
+};
 
 /// One play of a track. The owner numbers them; answers to an older one are
 /// ignored.
@@ -49,6 +53,8 @@ pub struct Play {
     /// in the cache: what may take over on the way ([`Output::Switch`]). Without
     /// any, nothing does.
     pub ladder: Arc<[Rung]>,
+    /// What the listener wants of the bitrate.
+    pub user: UserPolicy,
 }
 
 /// One of a track's renditions.
@@ -87,6 +93,21 @@ pub enum Refused {
     Failed,
     /// It sent a block that this request did not ask for. The request is over.
     Unasked,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pushed => "sent with the answer to the play",
+            Self::PeerInTime => "this peer is expected soonest, and in time",
+            Self::PeerOnly => "this peer is expected soonest",
+            Self::DueTooSoon => "due sooner than any peer can bring it",
+            Self::NoPeer => "no peer is usable",
+            Self::PeersTried => "enough peers were tried",
+            Self::Overtakes => "another source is late with it",
+            Self::Leisure => "nothing waits for it",
+        })
+    }
 }
 
 /// Why a transfer was asked of its source.
@@ -152,6 +173,8 @@ pub enum Output {
         /// Which rendition.
         bitrate: Bitrate,
     },
+    /// Something was decided. Nothing need be done.
+    Decided(Decision),
     /// Search peers that hold the current play's blob.
     FindPeers {
         /// Which play.
@@ -172,6 +195,80 @@ pub enum Output {
         /// After how long it may ask again.
         retry_after: Duration,
     },
+}
+
+/// What was decided, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Whether sound begins, or goes on after a stall. Told when the answer
+    /// changes.
+    Start {
+        /// It does.
+        starts: bool,
+        /// Why, or why not.
+        reason: StartReason,
+        /// What is buffered.
+        buffered: Duration,
+    },
+    /// Which rendition is fetched next. Told when it changes, or the reason does.
+    Bitrate {
+        /// From which sample on.
+        at: u64,
+        /// What was fetched so far.
+        from: Bitrate,
+        /// What will be.
+        to: Bitrate,
+        /// Why.
+        reason: BitrateReason,
+        /// What is buffered.
+        buffered: Duration,
+    },
+    /// The buffer fell below the reserve, or is above it again: meanwhile the
+    /// server is asked at once and nobody is served (B07).
+    Emergency {
+        /// It fell.
+        begins: bool,
+        /// What is buffered.
+        buffered: Duration,
+    },
+    /// The next track is fetched ahead from now on (B05).
+    Prefetch {
+        /// Which play.
+        play: PlayId,
+        /// What is left of the current one.
+        left: Duration,
+    },
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |duration: &Duration| duration.as_secs_f64();
+        match self {
+            Self::Start { starts: true, reason, buffered } => {
+                write!(f, "sound begins with {:.1} s buffered: {reason}", seconds(buffered))
+            }
+            Self::Start { starts: false, reason, buffered } => {
+                write!(f, "sound waits with {:.1} s buffered: {reason}", seconds(buffered))
+            }
+            Self::Bitrate { at, from, to, reason, buffered } => {
+                let at = *at / u64::from(SAMPLE_RATE);
+                let what = match from == to {
+                    true => format!("{to} kbit/s stays from {at} s on"),
+                    false => format!("{to} kbit/s takes over from {from} at {at} s"),
+                };
+                write!(f, "{what} with {:.1} s buffered: {reason}", seconds(buffered))
+            }
+            Self::Emergency { begins: true, buffered } => {
+                write!(f, "emergency: only {:.1} s are buffered", seconds(buffered))
+            }
+            Self::Emergency { begins: false, buffered } => {
+                write!(f, "the emergency is over: {:.1} s are buffered", seconds(buffered))
+            }
+            Self::Prefetch { left, .. } => {
+                write!(f, "the next track is fetched ahead: {:.0} s are left", seconds(left))
+            }
+        }
+    }
 }
 
 /// What a play waits for when its buffer is empty.

@@ -24,6 +24,7 @@ impl Listener {
             Transfer { source, blocks, missing, asked_at: now, reason, stopped_at: None };
         play.enter(id, transfer, |nth| outlook.arrival(now, nth));
         let (play_id, class) = (play.id, play.class());
+        self.link.handle_asked(now, outlook.rtt);
         match source {
             Source::Server => {
                 self.server.pipe.asked(now, missing);
@@ -133,6 +134,7 @@ impl Listener {
 
     /// A source delivered.
     pub(crate) fn credit(&mut self, source: Source, bytes: u32) {
+        self.link.handle_delivered(self.now, bytes);
         match source {
             Source::Server => {
                 self.server.meter.handle_delivered(self.now, bytes);
@@ -226,6 +228,10 @@ impl Listener {
     }
 
     fn handle_idle(&mut self, source: Source) {
+        let busy = self.pipes.values().chain([&self.server.pipe]).any(|pipe| pipe.outstanding > 0);
+        if !busy {
+            self.link.handle_idle(self.now);
+        }
         match source {
             Source::Server => self.server.meter.handle_idle(),
             Source::Peer(peer) => self.mesh.handle_idle(peer),

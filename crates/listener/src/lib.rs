@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use antiphon_listener::{Config, Listener, Output, Play, PlayId, Source};
+//! use antiphon_listener::{Config, Listener, Output, Play, PlayId, Source, UserPolicy};
 //! use antiphon_types::{
 //!     Bitrate, BlobId, BlobSize, BlockSet, Rendition, SAMPLE_RATE, Segment, Timestamp,
 //! };
@@ -29,7 +29,8 @@
 //! listener.handle_server_up(now, Duration::from_millis(20));
 //! let id = PlayId(1);
 //! let held = BlockSet::empty(size);
-//! listener.play(now, Play { id, rendition, held, from: 0, speed: 1.0, pushed: None, ladder: [].into() });
+//! listener.play(now, Play { id, rendition, held, from: 0, speed: 1.0, pushed: None, ladder: [].into(),
+//!     user: UserPolicy::Auto });
 //!
 //! // The loop of every driver: drain, then sleep until something happens.
 //! while listener.missing_blocks() > 0 {
@@ -68,10 +69,16 @@
 //! 6. A block that is late and near is asked a second time, of the server if
 //!    it is there; a source silent for 2 s loses what it owes (B07, B36).
 //! 7. A peer that sends a bad block is banned and dropped (B37).
-//! 8. After the end the rest of the track is completed from peers or, without
+//! 8. Sound begins when a simulation of what may come lets it (B08), and the
+//!    next rendition is decided about once a second, for the first segment that
+//!    nobody was asked for (B09).
+//! 9. The next track is fetched ahead when the current one is all under way:
+//!    from peers 30 s before its end, from the server 10 s before (B05).
+//! 10. After the end the rest of the track is completed from peers or, without
 //!    them, from the server at leisure.
 
 mod config;
+mod decide;
 mod event;
 mod ledger;
 mod listener;
@@ -83,10 +90,13 @@ mod status;
 mod timers;
 
 pub use antiphon_mesh::{DropReason, Grant};
-pub use antiphon_playback::{Buffered, Playout, State, Urgency};
+pub use antiphon_playback::{
+    BitrateDecision, BitratePolicy, BitrateReason, Buffered, Learned, Playout, StartPolicy,
+    StartReason, State, Urgency, UserPolicy,
+};
 pub use config::Config;
 pub use event::{
-    Counts, Join, Output, Play, PlayId, Reason, Refused, Rung, Source, SourceStatus, TransferId,
-    TransferStatus, WaitingFor,
+    Counts, Decision, Join, Output, Play, PlayId, Reason, Refused, Rung, Source, SourceStatus,
+    TransferId, TransferStatus, WaitingFor,
 };
 pub use listener::Listener;

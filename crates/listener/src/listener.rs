@@ -2,10 +2,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use antiphon_mesh::{DropReason, Grant, Mesh, RateMeter};
-use antiphon_playback::Playout;
+use antiphon_playback::{Playout, Throughput};
 use antiphon_types::{BlockRange, Class, NodeId, Timestamp};
 
 use crate::Config;
+use crate::decide::Decisions;
 use crate::event::{Counts, Join, Output, Play, PlayId, Reason, Refused, Source, TransferId};
 use crate::pipe::{Outlook, Pipe, Server};
 use crate::play::{CurrentPlay, Holder, Transfer, Turn};
@@ -33,6 +34,9 @@ pub struct Listener {
     /// What follows, in order: other renditions of the same track, then the next
     /// track. Empty if nothing sounds.
     pub(crate) ahead: Vec<CurrentPlay>,
+    /// What all sources deliver together.
+    pub(crate) link: Throughput,
+    pub(crate) decisions: Decisions,
     pub(crate) next_transfer: u64,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) timers: Timers,
@@ -52,6 +56,8 @@ impl Listener {
         };
         Self {
             mesh: Mesh::new(config.mesh.clone()),
+            link: Throughput::new(config.link_prior_rate, config.learned.clone()),
+            decisions: Decisions::default(),
             config,
             salt: seed,
             now,
@@ -468,7 +474,7 @@ impl Listener {
         if play.from > 0 {
             playout.seek(self.now, play.from);
         }
-        let mut new = CurrentPlay::new(play.id, playout, turn, play.ladder, self.now);
+        let mut new = CurrentPlay::new(play.id, playout, turn, (play.ladder, play.user), self.now);
         let blob = play.rendition.blob();
         if let Some(same) = self.plays().find(|play| play.playout.rendition().blob() == blob) {
             new.holders.clone_from(&same.holders);
@@ -538,6 +544,7 @@ impl Listener {
             Transfer { source, blocks, missing, asked_at: now, reason, stopped_at: None };
         play.enter(TransferId::PUSH, transfer, |nth| outlook.arrival(now, nth));
         self.server.pipe.asked(now, missing);
+        self.link.handle_asked(now, Duration::ZERO);
         // The answer is already on its way: no round trip goes by first.
         self.server.meter.handle_asked(now, Duration::ZERO);
     }

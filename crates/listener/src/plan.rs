@@ -71,6 +71,8 @@ impl Listener {
     /// what sounds, then for what follows.
     pub(crate) fn plan(&mut self) {
         self.timers.clear();
+        self.decide_bitrate();
+        self.note_emergency();
         self.plan_play();
         let mut lead = self.remaining(self.now);
         for nth in 0..self.ahead.len() {
@@ -80,6 +82,7 @@ impl Listener {
             if !self.may_plan_ahead(nth, lead) {
                 break;
             }
+            self.note_prefetch(id, lead);
             self.with_play(id, Self::plan_play);
             lead += until;
         }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use antiphon_playback::{Playout, State};
+use antiphon_playback::{Playout, State, UserPolicy};
 use antiphon_types::{
     BLOCK_BYTES, BlockRange, BlockSet, Class, NodeId, Rendition, SAMPLE_RATE, Timestamp,
 };
@@ -20,6 +20,7 @@ pub(crate) struct CurrentPlay {
     pub(crate) turn: Turn,
     /// What it may be continued with.
     pub(crate) ladder: Arc<[Rung]>,
+    pub(crate) user: UserPolicy,
     /// Held or on its way: what is not in here is to be asked.
     pub(crate) taken: BlockSet,
     /// For each block on its way, from where. At most
@@ -80,13 +81,14 @@ impl CurrentPlay {
         id: PlayId,
         playout: Playout,
         turn: Turn,
-        ladder: Arc<[Rung]>,
+        (ladder, user): (Arc<[Rung]>, UserPolicy),
         find_peers_at: Timestamp,
     ) -> Self {
         Self {
             id,
             turn,
             ladder,
+            user,
             taken: playout.held().clone(),
             playout,
             flights: BTreeMap::new(),

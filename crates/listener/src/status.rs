@@ -53,11 +53,6 @@ impl Listener {
             })
     }
 
-    /// Whether sound may begin, or go on after a stall.
-    pub fn may_start(&self, _now: Timestamp) -> bool {
-        self.playout().is_some_and(Playout::ready_to_start)
-    }
-
     /// How many blocks of the current play's rendition are not there.
     pub fn missing_blocks(&self) -> u32 {
         self.playout().map_or(0, |playout| playout.held().block_count() - playout.held().len())

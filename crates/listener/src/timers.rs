@@ -13,12 +13,14 @@ pub(crate) enum Timer {
     Unblocked,
     /// Peers may be searched again.
     FindPeers,
+    /// It is to be decided which rendition is fetched next.
+    Decide,
 }
 
 /// All deadlines of a listener. Each plan sets them anew.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    at: [Option<Timestamp>; 5],
+    at: [Option<Timestamp>; 6],
 }
 
 impl Timers {

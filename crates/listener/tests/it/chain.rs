@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use antiphon_listener::{
-    Config, Join, Listener, Output, Play, PlayId, Reason, Source, State, TransferId,
+    Config, Join, Listener, Output, Play, PlayId, Reason, Source, State, TransferId, UserPolicy,
 };
 use antiphon_types::{
     BLOCK_BYTES, Bitrate, BlobId, BlobSize, BlockRange, BlockSet, Class, Rendition, SAMPLE_RATE,
@@ -38,6 +38,7 @@ fn play(id: u64, rendition: &Rendition, from: u64) -> Play {
         speed: 1.0,
         pushed: None,
         ladder: [].into(),
+        user: UserPolicy::Auto,
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use antiphon_listener::{Config, Listener, Output, Play, PlayId, Refused, Source, TransferId};
+use antiphon_listener::{
+    Config, Listener, Output, Play, PlayId, Refused, Source, TransferId, UserPolicy,
+};
 use antiphon_types::{BlockRange, BlockSet, Class, NodeId, Timestamp};
 use proptest::prelude::*;
 
@@ -124,7 +126,16 @@ impl Judge {
         let pushed = pushed.map(|(start, end)| BlockRange::new(start, end));
         self.listener.play(
             self.now,
-            Play { id: self.play, rendition, held: set, from: 0, speed, pushed, ladder: [].into() },
+            Play {
+                id: self.play,
+                rendition,
+                held: set,
+                from: 0,
+                speed,
+                pushed,
+                ladder: [].into(),
+                user: UserPolicy::Auto,
+            },
         );
         self.open.clear();
         if let Some(push) = pushed.filter(|_| self.server_up) {

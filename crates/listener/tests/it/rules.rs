@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use antiphon_listener::{
-    Config, Grant, Listener, Output, Play, PlayId, Reason, Source, TransferId, WaitingFor,
+    Config, Grant, Listener, Output, Play, PlayId, Reason, Source, TransferId, UserPolicy,
+    WaitingFor,
 };
 use antiphon_types::{BlockRange, BlockSet, Class, Timestamp};
 
@@ -82,6 +83,7 @@ fn pushed_blocks_are_not_asked_while_the_push_runs_and_asked_when_it_ends_early(
             speed: 1.0,
             pushed: Some(push),
             ladder: [].into(),
+            user: UserPolicy::Auto,
         },
     );
     world.drain();
@@ -129,6 +131,7 @@ fn answers_to_an_older_play_change_nothing() {
         speed: 1.0,
         pushed: None,
         ladder: [].into(),
+        user: UserPolicy::Auto,
     };
     listener.play(now, play(1));
     while listener.poll_output(now).is_some() {}
@@ -186,7 +189,16 @@ fn a_malformed_push_is_cut_to_the_blob() {
         let pushed = Some(BlockRange::new(start, end));
         listener.play(
             now,
-            Play { id: ID, rendition, held, from: 0, speed: 1.0, pushed, ladder: [].into() },
+            Play {
+                id: ID,
+                rendition,
+                held,
+                from: 0,
+                speed: 1.0,
+                pushed,
+                ladder: [].into(),
+                user: UserPolicy::Auto,
+            },
         );
         while listener.poll_output(now).is_some() {}
         listener.handle_push_ended(now, ID);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use antiphon_listener::{
-    Config, DropReason, Listener, Output, Play, PlayId, Refused, Source, TransferId,
+    Config, DropReason, Listener, Output, Play, PlayId, Refused, Source, TransferId, UserPolicy,
 };
 use antiphon_types::{
     BLOCK_BYTES, Bitrate, BlobId, BlobSize, BlockRange, BlockSet, Class, NodeId, Rendition,
@@ -167,7 +167,16 @@ impl World {
         let speed = speed as f64;
         self.listener.play(
             self.now,
-            Play { id: ID, rendition, held: set, from: 0, speed, pushed, ladder: [].into() },
+            Play {
+                id: ID,
+                rendition,
+                held: set,
+                from: 0,
+                speed,
+                pushed,
+                ladder: [].into(),
+                user: UserPolicy::Auto,
+            },
         );
         let holders = self.links.keys().filter_map(|source| match source {
             Source::Peer(peer) => Some(*peer),
@@ -308,7 +317,10 @@ impl World {
                     self.dropped.push((peer, reason));
                     self.links.remove(&Source::Peer(peer));
                 }
-                Output::FindPeers { .. } | Output::CutUpload { .. } | Output::Switch { .. } => {}
+                Output::FindPeers { .. }
+                | Output::CutUpload { .. }
+                | Output::Switch { .. }
+                | Output::Decided(_) => {}
             }
         }
     }
