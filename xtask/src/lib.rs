@@ -17,6 +17,7 @@ pub mod test;
 pub mod tidy;
 pub mod tools;
 pub mod torture;
+pub mod traces;
 pub mod workspace;
 
 /// Antiphon's chores.
@@ -46,6 +47,8 @@ enum Chore {
     Fuzz(fuzz::Args),
     /// A store on disks that fail, through crashes at any instant.
     Torture(torture::Args),
+    /// Start and bitrate policies on recorded and made-up links.
+    Traces(traces::TracesArgs),
 }
 
 /// Runs the chore that the command line names.
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Chore::Lab(lab) => lab::run(&lab),
         Chore::Fuzz(args) => fuzz::run(&args).map(|()| ExitCode::SUCCESS),
         Chore::Torture(args) => torture::run(&args).map(|()| ExitCode::SUCCESS),
+        Chore::Traces(args) => traces::run(&args).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use antiphon_listener::{Config, Listener, Source};
+use antiphon_listener::{Config, Listener, Source, UserPolicy};
 use antiphon_net::identity::NodeSecret;
 use antiphon_net::{Acceptor, AcceptorLimits, Clock, ServerLink, Transport};
 use antiphon_store::{OpenError, Store};
@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::faults::Faults;
 use crate::library::Library;
+use crate::network;
 use crate::node::{Event, Inboxes, Node};
 use crate::peers::Neighbourhood;
 use crate::queue::Repeat;
@@ -90,15 +91,6 @@ pub enum PlayError {
     Ended,
 }
 
-/// Which rendition to play.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BitrateChoice {
-    /// What suits.
-    Auto,
-    /// This one.
-    Fixed(Bitrate),
-}
-
 /// What became of a track: what was played of it, or why it was not.
 pub type Played = Result<PlayRecord, (TrackId, PlayError)>;
 
@@ -171,8 +163,8 @@ impl Default for PlayStatus {
 /// What is to be played, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlayOptions {
-    /// Which rendition.
-    pub bitrate: BitrateChoice,
+    /// Which rendition, or how it is chosen.
+    pub bitrate: UserPolicy,
     /// Where the music goes.
     pub sink: SinkKind,
     /// How many times faster than real time the sink consumes, 1 to 1000; a
@@ -195,7 +187,7 @@ impl PlayOptions {
     /// One play from the beginning, in real time.
     pub fn new(sink: SinkKind) -> Self {
         Self {
-            bitrate: BitrateChoice::Auto,
+            bitrate: UserPolicy::Auto,
             sink,
             speed: 1.0,
             from: Duration::ZERO,
@@ -243,7 +235,9 @@ pub enum Control {
 pub struct Playing {
     /// What is playing; changes as it goes.
     pub status: watch::Receiver<PlayStatus>,
-    played: mpsc::UnboundedReceiver<Played>,
+    /// What is decided on the way, and why, in words.
+    pub decisions: mpsc::UnboundedReceiver<String>,
+    pub(crate) played: mpsc::UnboundedReceiver<Played>,
 }
 
 impl Playing {
@@ -268,6 +262,7 @@ pub(crate) struct PlayRequest {
     pub(crate) options: PlayOptions,
     pub(crate) clicked: Instant,
     pub(crate) status: watch::Sender<PlayStatus>,
+    pub(crate) decisions: mpsc::UnboundedSender<String>,
     pub(crate) played: mpsc::UnboundedSender<Played>,
 }
 
@@ -340,9 +335,12 @@ impl Engine {
             acceptor.map(|acceptor| tokio::spawn(neighbourhood.clone().accept(acceptor)));
 
         let clock = Clock::start();
+        let network = config.data.path("network");
+        let listener_config = Config { learned: network::read(&network), ..Config::default() };
         let node = Node {
             clock,
-            listener: Listener::new(Config::default(), rand::random(), clock.now()),
+            listener: Listener::new(listener_config, rand::random(), clock.now()),
+            network,
             session,
             store,
             library: Arc::new(library),
@@ -393,10 +391,11 @@ impl Engine {
         options.speed = options.speed.clamp(1.0, 1000.0);
         let (status, shown) = watch::channel(PlayStatus::default());
         let (played, outcomes) = mpsc::unbounded_channel();
-        let request = PlayRequest { tracks, options, clicked, status, played };
+        let (decisions, decided) = mpsc::unbounded_channel();
+        let request = PlayRequest { tracks, options, clicked, status, decisions, played };
         let sent = self.commands.send(Command::Play(Box::new(request))).await;
         sent.map_err(|_| PlayError::Ended)?;
-        Ok(Playing { status: shown, played: outcomes })
+        Ok(Playing { status: shown, decisions: decided, played: outcomes })
     }
 
     /// Does something with what is playing; without it, nothing.

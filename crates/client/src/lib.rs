@@ -16,6 +16,7 @@ mod device;
 mod engine;
 mod faults;
 mod library;
+mod network;
 mod node;
 mod peers;
 mod play;
@@ -29,9 +30,10 @@ mod sound;
 mod transfer;
 mod trouble;
 
+pub use antiphon_listener::UserPolicy;
 pub use engine::{
-    BitrateChoice, Control, Engine, EngineConfig, PlayError, PlayOptions, PlayStatus, Played,
-    Playing, SourceShare, StartError,
+    Control, Engine, EngineConfig, PlayError, PlayOptions, PlayStatus, Played, Playing,
+    SourceShare, StartError,
 };
 pub use faults::Faults;
 pub use library::{KnownTrack, Library, TrackError};

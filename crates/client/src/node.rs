@@ -2,6 +2,7 @@
 //! carries out what it decides.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use tokio::task::AbortHandle;
 
 use crate::engine::{Command, PlayError};
 use crate::library::Library;
+use crate::network;
 use crate::peers::{Neighbourhood, blocks_request, request_blocks};
 use crate::play::Answer;
 use crate::player::PlayerEvent;
@@ -87,6 +89,8 @@ pub(crate) enum Event {
 pub(crate) struct Node {
     pub(crate) clock: Clock,
     pub(crate) listener: Listener,
+    /// Where is kept what was learned of the network.
+    pub(crate) network: PathBuf,
     pub(crate) session: Session,
     pub(crate) store: Store,
     pub(crate) library: Arc<Library>,
@@ -144,6 +148,7 @@ impl Node {
             }
         }
         self.stop_program();
+        self.keep_learned();
         for connection in self.peers.values() {
             connection.close("leaving");
         }
@@ -201,6 +206,7 @@ impl Node {
                 });
             }
             Command::Flush { done } => {
+                self.keep_learned();
                 let (store, trouble) = (self.store.clone(), self.trouble.clone());
                 tokio::task::spawn_blocking(move || {
                     if let Err(error) = store.flush() {
@@ -209,6 +215,13 @@ impl Node {
                     let _ = done.send(trouble.tell().map_or(Ok(()), Err));
                 });
             }
+        }
+    }
+
+    /// Keeps for the next session what this one learned of the network.
+    fn keep_learned(&self) {
+        if let Some(learned) = self.listener.learned() {
+            network::keep(&self.network, &learned);
         }
     }
 
@@ -329,9 +342,11 @@ impl Node {
     fn carry_out(&mut self) {
         while let Some(output) = self.listener.poll_output(self.clock.now()) {
             match output {
-                Output::Fetch { transfer, play, source, blocks, class, .. } => {
+                Output::Fetch { transfer, play, source, blocks, class, reason } => {
+                    self.tell_of_fetch(source, blocks, reason);
                     self.fetch(transfer, play, source, blocks, class);
                 }
+                Output::Decided(decision) => self.tell_of_decision(decision),
                 Output::Cancel { transfer, .. } => {
                     if let Some(task) = self.transfers.remove(&transfer) {
                         task.abort();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use antiphon_listener::{Join, Play, PlayId, Rung, Source, TransferId};
+use antiphon_listener::{Join, Play, PlayId, Rung, Source, TransferId, UserPolicy};
 use antiphon_media::RenditionKey;
 use antiphon_net::{Stream, StreamError, wall_clock_ms};
 use antiphon_store::{BeginError, Hold, Store};
@@ -419,6 +419,7 @@ impl Node {
             speed: self.program.as_ref().map_or(1.0, |program| program.options.speed),
             pushed: None,
             ladder: renditions.iter().map(rung).collect(),
+            user: self.program.as_ref().map_or(UserPolicy::Auto, |p| p.options.bitrate),
         }
     }
 

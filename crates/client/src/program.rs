@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use antiphon_listener::{Join, PlayId, WaitingFor};
-use antiphon_types::{Bitrate, Rendition};
+use antiphon_listener::{Decision, Join, PlayId, Reason, Source, UserPolicy, WaitingFor};
+use antiphon_types::{Bitrate, BlockRange, Rendition};
 use tokio::sync::{mpsc, watch};
 
 use crate::deck::Deck;
 use crate::engine::{
-    BitrateChoice, Control, PlayError, PlayOptions, PlayRequest, PlayStatus, Played, SourceShare,
+    Control, PlayError, PlayOptions, PlayRequest, PlayStatus, Played, SourceShare,
 };
 use crate::library::KnownTrack;
 use crate::node::Node;
@@ -38,6 +38,9 @@ pub(crate) struct Program {
     going: bool,
     status: watch::Sender<PlayStatus>,
     played: mpsc::UnboundedSender<Played>,
+    decisions: mpsc::UnboundedSender<String>,
+    /// Of whom blocks were asked last, and why.
+    asked: Option<(bool, Reason)>,
     /// What the sound device says of itself.
     condition: Option<String>,
 }
@@ -46,7 +49,7 @@ impl Node {
     /// Starts a program; one before it ends.
     pub(crate) fn start_program(&mut self, request: PlayRequest) {
         self.stop_program();
-        let PlayRequest { tracks, options, clicked, status, played } = request;
+        let PlayRequest { tracks, options, clicked, status, decisions, played } = request;
         let (repeat, shuffle) = (options.repeat, options.shuffle);
         let Some(queue) = Queue::new(tracks, repeat, shuffle, &mut rand::rng()) else { return };
         let id = self.number_play();
@@ -68,6 +71,8 @@ impl Node {
             going: false,
             status,
             played,
+            decisions,
+            asked: None,
             condition: None,
         };
         self.program = Some(program);
@@ -280,18 +285,44 @@ impl Node {
         }
     }
 
-    /// Auto is 160 where nothing is known of the network (B10), but a
-    /// rendition that is held whole needs no network.
+    /// What a track begins with (B10).
     pub(crate) fn first_bitrate(&self, known: Option<&KnownTrack>) -> Bitrate {
-        let choice = self.program.as_ref().map(|program| program.options.bitrate);
-        match choice {
-            Some(BitrateChoice::Fixed(bitrate)) => bitrate,
-            _ => known
-                .into_iter()
-                .flat_map(|known| known.renditions.iter().rev())
-                .find(|rendition| self.store.is_complete(rendition.blob()))
-                .map_or(Bitrate::Kbps160, Rendition::bitrate),
+        let user = self.program.as_ref().map_or(UserPolicy::Auto, |p| p.options.bitrate);
+        let renditions = known.into_iter().flat_map(|known| &known.renditions);
+        let whole = renditions.filter(|rendition| self.store.is_complete(rendition.blob()));
+        let whole = whole.map(Rendition::bitrate).collect::<Vec<_>>();
+        let decision = self.listener.first_bitrate(user, &whole);
+        self.say(format!("begins with {} kbit/s: {}", decision.bitrate, decision.reason));
+        decision.bitrate
+    }
+
+    /// Something was decided.
+    pub(crate) fn tell_of_decision(&self, decision: Decision) {
+        self.say(decision.to_string());
+    }
+
+    /// Somebody is asked for blocks. It is recorded where it is another kind of
+    /// source than before, or for another reason.
+    pub(crate) fn tell_of_fetch(&mut self, source: Source, blocks: BlockRange, reason: Reason) {
+        let Some(program) = &mut self.program else { return };
+        let (start, end) = (blocks.start, blocks.end);
+        let name = match source {
+            Source::Server => "the server".to_owned(),
+            Source::Peer(peer) => format!("peer {:.8}", peer.to_string()),
+        };
+        let what = format!("blocks {start} to {} are asked of {name}: {reason}", end - 1);
+        let asked = Some((source == Source::Server, reason));
+        if std::mem::replace(&mut program.asked, asked) == asked {
+            let _ = program.decisions.send(what);
+        } else {
+            self.say(what);
         }
+    }
+
+    fn say(&self, what: String) {
+        let Some(program) = &self.program else { return };
+        let _ = program.decisions.send(what.clone());
+        self.records.add(record::Event::Decision { track: program.now.track, what });
     }
 
     /// Thinks of what follows when it is time (B05).

@@ -112,6 +112,14 @@ pub enum Event {
         /// From the click to the first sample handed to the sink.
         sound_ms: f64,
     },
+    /// Something was decided about what is played.
+    Decision {
+        /// The track.
+        #[serde(serialize_with = "as_text")]
+        track: TrackId,
+        /// What, and why.
+        what: String,
+    },
     /// The sound device did something.
     Sound {
         /// What it says.

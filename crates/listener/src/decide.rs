@@ -20,7 +20,7 @@ pub(crate) struct Decisions {
     seed: u64,
     /// Of the play that it was decided for, whether it may start.
     started: Option<(PlayId, bool)>,
-    bitrate: Option<(PlayId, Bitrate, BitrateReason)>,
+    bitrate: Option<(Bitrate, BitrateReason)>,
     bitrate_at: Timestamp,
     emergency: bool,
     prefetch: Option<PlayId>,
@@ -45,8 +45,12 @@ impl Listener {
     fn decide_start(&mut self) -> Option<StartDecision> {
         self.link.handle_time(self.now);
         let play = self.play.as_ref()?;
+        let bytes_per_second = self.consumption(play.playout.rendition());
+        let ladder = play.ladder.iter().map(|rung| self.consumption(&rung.rendition));
+        let adapts = play.user == UserPolicy::Auto;
         let outlook = Outlook {
-            bytes_per_second: self.consumption(play.playout.rendition()),
+            bytes_per_second,
+            lowest_bytes_per_second: ladder.filter(|_| adapts).fold(bytes_per_second, f64::min),
             ..self.outlook_of_track()
         };
         let outlook = match play.playout.ready_to_start() {
@@ -72,7 +76,13 @@ impl Listener {
         }
         let most_buffered = self.config.server_ahead_alone_media;
         let buffered = if gapless { remaining } else { buffered };
-        Outlook { buffered, remaining, bytes_per_second: 1.0, most_buffered }
+        Outlook {
+            buffered,
+            remaining,
+            bytes_per_second: 1.0,
+            lowest_bytes_per_second: 1.0,
+            most_buffered,
+        }
     }
 
     /// Bytes that a second of media takes; as many times more as the sink is
@@ -99,7 +109,8 @@ impl Listener {
         self.decisions.bitrate_at = next;
         self.timers.set(Timer::Decide, next);
         let Choice { id, at, from, decision: BitrateDecision { bitrate: to, reason } } = choice;
-        if self.decisions.bitrate.replace((id, to, reason)) != Some((id, to, reason)) {
+        let told = self.decisions.bitrate.replace((to, reason));
+        if to != from || told != Some((to, reason)) {
             let buffered = self.buffered(self.now).map_or(Duration::ZERO, |found| found.media);
             self.say(Decision::Bitrate { at, from, to, reason, buffered });
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use antiphon_mesh::Output as MeshOutput;
-use antiphon_types::{BlockRange, NodeId};
+use antiphon_types::{BLOCK_BYTES, BlockRange, NodeId, SAMPLE_RATE};
 
 use crate::event::{Output, Reason, Source, TransferId};
 use crate::listener::Listener;
@@ -11,6 +11,10 @@ use crate::play::Transfer;
 
 /// A peer that asks to be asked again at once is not.
 const CHOKE_LEAST: Duration = Duration::from_millis(50);
+
+/// The server pushes so much as fast as it can, in samples; what follows comes at
+/// the pace that was asked for.
+const UNPACED_SAMPLES: u64 = 5 * SAMPLE_RATE as u64;
 
 impl Listener {
     /// Asks `source` for a run of blocks.
@@ -135,6 +139,7 @@ impl Listener {
     /// A source delivered.
     pub(crate) fn credit(&mut self, source: Source, bytes: u32) {
         self.link.handle_delivered(self.now, bytes);
+        self.note_pace_of_push();
         match source {
             Source::Server => {
                 self.server.meter.handle_delivered(self.now, bytes);
@@ -146,6 +151,21 @@ impl Listener {
                     pipe.delivered(self.now);
                 }
             }
+        }
+    }
+
+    /// What the server pushes beyond the first seconds comes at a pace of its own
+    /// choice, and says nothing of what the link bears.
+    fn note_pace_of_push(&mut self) {
+        let Some(play) = &self.play else { return };
+        let Some(push) = play.transfers.get(&TransferId::PUSH) else { return };
+        let only = self.pipes.values().all(|pipe| pipe.outstanding == 0)
+            && self.server.pipe.outstanding <= push.missing;
+        let playout = &play.playout;
+        let unpaced = playout.rendition().offset_at(UNPACED_SAMPLES) / u64::from(BLOCK_BYTES);
+        let next = playout.held().first_missing(push.blocks.start).unwrap_or(push.blocks.end);
+        if only && u64::from(next) >= unpaced {
+            self.link.handle_idle(self.now);
         }
     }
 

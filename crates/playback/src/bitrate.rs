@@ -142,9 +142,6 @@ const FUTURES: u32 = 60;
 /// listeners are said to mind it, and three times over, since a simulation knows
 /// less than it seems.
 const STALL_COST: f64 = 3.0 * 64.0;
-/// With less than this left in the buffer of a simulated play the lowest
-/// rendition is fetched: what would be done.
-const FALL_BACK: f64 = 12.0;
 /// What a change must promise, in kbit/s, to be worth it.
 const WORTH: f64 = 8.0;
 /// With less than this buffered nothing higher than before is begun.
@@ -278,12 +275,13 @@ fn promise(now: &Situation<'_>, candidate: &Candidate, lowest_rate: f64) -> f64 
         buffered: now.buffered,
         remaining: now.remaining,
         bytes_per_second: candidate.bytes_per_second,
+        lowest_bytes_per_second: lowest_rate.min(candidate.bytes_per_second),
         most_buffered: now.most_buffered,
     };
     let minutes = now.remaining.min(HORIZON).as_secs_f64() / 60.0;
     let (mut stalled, mut high) = (0.0, 0.0);
     for _ in 0..FUTURES {
-        let future = outlook.play_adaptively(&chain, &mut random, HORIZON, lowest_rate, FALL_BACK);
+        let future = outlook.play_on(&chain, &mut random, HORIZON);
         stalled += future.stalled;
         high += future.share_high;
     }

@@ -16,9 +16,16 @@ pub struct Outlook {
     pub remaining: Duration,
     /// Bytes that a second of it takes.
     pub bytes_per_second: f64,
+    /// Bytes that a second of the lowest rendition takes that may be fetched when
+    /// little is buffered; the same if the bitrate is fixed.
+    pub lowest_bytes_per_second: f64,
     /// How far ahead is fetched: a buffer that is full does not grow.
     pub most_buffered: Duration,
 }
+
+/// With fewer seconds than this in the buffer of a simulated play the lowest
+/// rendition is fetched.
+const FALL_BACK: f64 = 12.0;
 
 /// What became of a simulated playback.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -33,21 +40,9 @@ pub(crate) struct Future {
 }
 
 impl Outlook {
-    /// Plays on until the end, or for `horizon`.
+    /// Plays on until the end, or for `horizon`. With little buffered the lowest
+    /// rendition is fetched: what would be done.
     pub(crate) fn play_on(&self, chain: &Chain, random: &mut Random, horizon: Duration) -> Future {
-        self.play_adaptively(chain, random, horizon, self.bytes_per_second, 0.0)
-    }
-
-    /// Plays on until the end, or for `horizon`. With less than `fall_back`
-    /// seconds buffered, what takes `lowest_rate` bytes per second is fetched.
-    pub(crate) fn play_adaptively(
-        &self,
-        chain: &Chain,
-        random: &mut Random,
-        horizon: Duration,
-        lowest_rate: f64,
-        fall_back: f64,
-    ) -> Future {
         let step = BIN.as_secs_f64();
         let most = self.most_buffered.as_secs_f64().max(step);
         let mut buffered = self.buffered.as_secs_f64();
@@ -62,8 +57,11 @@ impl Outlook {
         while left > 0.0 && patience > 0.0 {
             patience -= step;
             level = chain.step(level, random);
-            let is_high = buffered >= fall_back;
-            let consumed = if is_high { self.bytes_per_second } else { lowest_rate };
+            let is_high = buffered >= FALL_BACK;
+            let consumed = match is_high {
+                true => self.bytes_per_second,
+                false => self.lowest_bytes_per_second,
+            };
             let came = Chain::bytes(level) / consumed.max(1.0);
             let came = came.min(missing).min((most - buffered + step).max(0.0));
             missing -= came;

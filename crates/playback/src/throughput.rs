@@ -27,13 +27,21 @@ const LEAST_BUSY: Duration = Duration::from_millis(200);
 /// How much of what earlier sessions learned is believed, in observations: as
 /// much as some minutes of this one.
 const MOST_LEARNED: f64 = 240.0;
-/// Observations that the prior is worth in each row of the chain.
+/// The prior of each row of the chain, in observations.
 const PRIOR_WEIGHT: f64 = 3.0;
-/// Of the prior's steps, how many stay within two levels; the others go down,
-/// or to nothing.
-const PRIOR_NEAR: f64 = 0.94;
-/// Of the prior's steps, how many lead to nothing at all.
+/// How much of its distance from the middle a level keeps in a step, says the
+/// prior: rates wander, but not away.
+const PRIOR_KEEPS: f64 = 0.8;
+/// How far a step strays from that, in levels (standard deviation).
+const PRIOR_STRAYS: f64 = 1.2;
+/// How many steps fall by any number of levels, says the prior.
+const PRIOR_FALLS: f64 = 0.02;
+/// How many lead to nothing at all.
 const PRIOR_OUTAGE: f64 = 0.003;
+/// How many of those from nothing lead to nothing again.
+const PRIOR_STAYS_OUT: f64 = 0.5;
+/// What the believed rate counts beside what was seen, in observations.
+const MIDDLE_WEIGHT: f64 = 2.0;
 
 /// The throughput of a source, or of all together, as it was observed.
 ///
@@ -100,6 +108,10 @@ impl Throughput {
 
     /// So many bytes came.
     pub fn handle_delivered(&mut self, now: Timestamp, bytes: u32) {
+        if self.busy_since.is_none() {
+            // It was not waited for, and says nothing of what the link bears.
+            return;
+        }
         self.pass(now);
         self.current.bytes = self.current.bytes.saturating_add(u64::from(bytes));
     }
@@ -158,6 +170,29 @@ impl Throughput {
         Learned::new(&chain)
     }
 
+    /// The level about which the rate wanders: the mean of what was seen and
+    /// learned.
+    #[expect(clippy::cast_precision_loss, reason = "levels and counts")]
+    fn middle(&self) -> f64 {
+        let mut sum = MIDDLE_WEIGHT * level_of(self.believed_rate()) as f64;
+        let mut weights = MIDDLE_WEIGHT;
+        for level in self.bins.iter().filter(|level| **level > 0) {
+            sum += f64::from(*level);
+            weights += 1.0;
+        }
+        for (_, to, count) in self.learned.iter().flat_map(|learned| &learned.transitions) {
+            if *to > 0 {
+                sum += f64::from(*to) * count;
+                weights += count;
+            }
+        }
+        if let Some(rate) = self.current.rate().filter(|_| self.bins.is_empty()) {
+            sum += 2.0 * level_of(rate) as f64;
+            weights += 2.0;
+        }
+        sum / weights
+    }
+
     fn believed_rate(&self) -> f64 {
         let Some(learned) = &self.learned else { return self.prior_rate };
         let (mut sum, mut weights) = (0.0, 0.0);
@@ -201,8 +236,9 @@ impl Throughput {
     /// The chain that these observations make likely.
     pub(crate) fn chain(&self) -> Chain {
         let mut rows = vec![[0.0_f64; LEVELS]; LEVELS];
+        let middle = self.middle();
         for (from, row) in rows.iter_mut().enumerate() {
-            add_prior(row, from);
+            add_prior(row, from, middle);
         }
         for (from, to, count) in self.learned.iter().flat_map(|learned| &learned.transitions) {
             rows[usize::from(*from)][usize::from(*to)] += count;
@@ -225,22 +261,21 @@ impl Bin {
 }
 
 /// What is believed of a level before anything was seen: that the next second
-/// is much like this one, and sometimes much worse.
-fn add_prior(row: &mut [f64; LEVELS], from: usize) {
-    let near = [(0_isize, 0.5), (-1, 0.17), (1, 0.17), (-2, 0.08), (2, 0.08)];
-    for (by, share) in near {
-        let to = from.saturating_add_signed(by).min(LEVELS - 1);
-        row[to] += PRIOR_WEIGHT * PRIOR_NEAR * share;
-    }
-    row[0] += PRIOR_WEIGHT * PRIOR_OUTAGE;
-    let far = PRIOR_WEIGHT * (1.0 - PRIOR_NEAR - PRIOR_OUTAGE);
-    // Down by some octaves, or up again from nothing.
-    let reach = 6.min(from.max(1));
-    for by in 1..=reach {
-        let to = if from == 0 { 8 + by } else { from - by };
-        #[expect(clippy::cast_precision_loss, reason = "at most 6")]
-        let share = far / reach as f64;
-        row[to] += share;
+/// is much like this one but nearer to the middle, and sometimes much worse.
+#[expect(clippy::cast_precision_loss, reason = "levels")]
+fn add_prior(row: &mut [f64; LEVELS], from: usize, middle: f64) {
+    let center =
+        if from == 0 { middle - 2.0 } else { middle + PRIOR_KEEPS * (from as f64 - middle) };
+    let bell = |level: usize| (-0.5 * ((level as f64 - center) / PRIOR_STRAYS).powi(2)).exp();
+    let total: f64 = (1..LEVELS).map(bell).sum();
+    let out = if from == 0 { PRIOR_STAYS_OUT } else { PRIOR_OUTAGE };
+    let falls = if from > 1 { PRIOR_FALLS } else { 0.0 };
+    row[0] += PRIOR_WEIGHT * out;
+    for (level, weight) in row.iter_mut().enumerate().skip(1) {
+        *weight += PRIOR_WEIGHT * (1.0 - out - falls) * bell(level) / total.max(f64::MIN_POSITIVE);
+        if level < from {
+            *weight += PRIOR_WEIGHT * falls / (from - 1) as f64;
+        }
     }
 }
 

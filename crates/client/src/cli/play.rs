@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use antiphon_listener::UserPolicy;
 use antiphon_types::{Bitrate, TrackId};
 use clap::Args;
 use tokio::sync::mpsc;
@@ -13,7 +14,7 @@ use super::control::{self, Order};
 use super::progress::Progress;
 use super::time::parse_time;
 use super::{Common, Failure, found, plain, search_for, stopped};
-use crate::engine::{BitrateChoice, Engine, PlayOptions, Played, Playing};
+use crate::engine::{Engine, PlayOptions, Played, Playing};
 use crate::queue::Repeat;
 use crate::record::{Event, PlayRecord};
 use crate::settings::DataDir;
@@ -33,9 +34,13 @@ pub(super) struct PlayArgs {
     /// tracks go into one file, without a gap
     #[arg(long, default_value = "null", value_name = "SINK")]
     sink: SinkKind,
-    /// auto, 96, 160 or 320
+    /// auto (what the link bears), 96, 160, 320, saver (the fewest bytes) or
+    /// metered (160 at most)
     #[arg(long, default_value = "auto", value_parser = bitrate_choice, value_name = "KBPS")]
-    bitrate: BitrateChoice,
+    bitrate: UserPolicy,
+    /// Tell every decision and its reason
+    #[arg(long, short)]
+    verbose: bool,
     /// How many times faster than real time the sink consumes
     #[arg(long, default_value_t = 1.0, value_parser = speed, value_name = "X")]
     speed: f64,
@@ -72,13 +77,15 @@ pub(super) struct PlayArgs {
     stay: bool,
 }
 
-fn bitrate_choice(text: &str) -> Result<BitrateChoice, String> {
+fn bitrate_choice(text: &str) -> Result<UserPolicy, String> {
     match text {
-        "auto" => Ok(BitrateChoice::Auto),
+        "auto" => Ok(UserPolicy::Auto),
+        "saver" => Ok(UserPolicy::DataSaver),
+        "metered" => Ok(UserPolicy::Metered),
         _ => text
             .parse::<Bitrate>()
-            .map(BitrateChoice::Fixed)
-            .map_err(|_| "expected auto, 96, 160 or 320".to_owned()),
+            .map(UserPolicy::Fixed)
+            .map_err(|_| "expected auto, 96, 160, 320, saver or metered".to_owned()),
     }
 }
 
@@ -191,10 +198,10 @@ impl Session<'_> {
     /// Waits for the next thing to show, and shows it. Safe to be cancelled.
     async fn hear(&mut self) -> Result<(), Failure> {
         let Some(playing) = &mut self.playing else { return std::future::pending().await };
-        let mut status = playing.status.clone();
+        let Playing { status, decisions, played } = playing;
         tokio::select! {
             biased;
-            played = playing.next() => {
+            played = played.recv() => {
                 // It may have changed at the very end.
                 self.progress.show(&status.borrow_and_update());
                 self.progress.clear();
@@ -208,9 +215,14 @@ impl Session<'_> {
                     }
                 }
             }
+            Some(decision) = decisions.recv() => {
+                if self.args.verbose {
+                    self.progress.clear();
+                    eprintln!("{decision}");
+                }
+            }
             Ok(()) = status.changed() => {
                 self.progress.show(&status.borrow_and_update());
-                playing.status = status;
             }
         }
         Ok(())
