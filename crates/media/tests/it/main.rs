@@ -11,10 +11,13 @@
 mod cipher;
 mod decode;
 mod gain;
+mod gapless;
 mod garbage;
+mod material;
 mod oracle;
 mod rendition;
 mod seek;
 mod sinks;
+mod splice;
 mod support;
 mod tags;
