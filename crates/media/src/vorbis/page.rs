@@ -7,6 +7,10 @@ const HEADER_BYTES: usize = 27;
 const CAPTURE: &[u8] = b"OggS";
 /// Where the number of the logical stream stands.
 const SERIAL: Range<usize> = 14..18;
+/// Beginnings of pages that a search may find and that are none. Chance makes
+/// one in 2^64 bytes; without a bound, a hostile stream of nothing else would
+/// have a checksum of 64 KiB computed every few bytes.
+const MAX_FALSE_PAGES: u32 = 16;
 
 /// Why bytes are not an Ogg page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +54,8 @@ pub(crate) struct PageReader {
     /// The bytes may begin anywhere: the next page is the first one of this
     /// stream that is found whole.
     search: Option<u32>,
+    /// What looked like one during this search and was not.
+    false_pages: u32,
 }
 
 impl PageReader {
@@ -65,6 +71,7 @@ impl PageReader {
     pub(crate) fn clear_and_search(&mut self, serial: u32) {
         self.clear();
         self.search = Some(serial);
+        self.false_pages = 0;
     }
 
     /// Appends bytes. Ranges of earlier pages are void afterwards.
@@ -93,7 +100,11 @@ impl PageReader {
                     self.search = None;
                     return Ok(Some(page));
                 }
-                Err(_) => self.start += 1,
+                Err(error) if self.false_pages == MAX_FALSE_PAGES => return Err(error),
+                Err(_) => {
+                    self.false_pages += 1;
+                    self.start += 1;
+                }
             }
         }
         Ok(None)

@@ -23,7 +23,7 @@ fn play(decoder: &mut StreamDecoder, bytes: &[u8]) {
 }
 
 /// Recomputes page checksums so that damage reaches the decoder.
-fn reseal(bytes: &mut [u8]) {
+pub(crate) fn reseal(bytes: &mut [u8]) {
     let mut at = 0;
     while at + 27 <= bytes.len() && &bytes[at..at + 4] == b"OggS" {
         let lacing = usize::from(bytes[at + 26]);
@@ -43,7 +43,7 @@ fn reseal(bytes: &mut [u8]) {
     }
 }
 
-fn mutated(mut bytes: Vec<u8>, changes: &[(prop::sample::Index, u8)]) -> Vec<u8> {
+pub(crate) fn mutated(mut bytes: Vec<u8>, changes: &[(prop::sample::Index, u8)]) -> Vec<u8> {
     for (place, value) in changes {
         let place = place.index(bytes.len());
         bytes[place] ^= value;
@@ -51,7 +51,7 @@ fn mutated(mut bytes: Vec<u8>, changes: &[(prop::sample::Index, u8)]) -> Vec<u8>
     bytes
 }
 
-fn changes() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
+pub(crate) fn changes() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
     prop::collection::vec((any::<prop::sample::Index>(), 1_u8..), 1..12)
 }
 

@@ -7,6 +7,7 @@ use antiphon_media::{
 use antiphon_types::{BLOCK_BYTES, BlobId, Rendition};
 use proptest::prelude::*;
 
+use crate::garbage::{changes, mutated, reseal};
 use crate::support::{decoded, encoded, music};
 
 /// What came of a part, block by block as a player would do it.
@@ -90,6 +91,37 @@ proptest! {
         let offset = (encoded.bytes.len() as f64 * offset) as u64;
         same(encoded, straight, from, length, Entry::Offset(offset));
     }
+
+    #[test]
+    fn damaged_audio_ends_in_samples_or_an_error(
+        changes in changes(), from in 0_u64..150_000, offset in 0_u64..60_000,
+    ) {
+        let encoded = encoded(Bitrate::Kbps96);
+        let mut bytes = encoded.bytes.clone();
+        let audio = encoded.header_bytes as usize;
+        let damaged = mutated(bytes[audio..audio + 60_000].to_vec(), &changes);
+        bytes[audio..audio + 60_000].copy_from_slice(&damaged);
+        reseal(&mut bytes);
+        for entry in [Entry::Segment, Entry::Guess, Entry::Offset(offset)] {
+            let span = PartSpan::new(from, from + 50_000).with_splice_tail();
+            let _ = play(&mut part(encoded, span, entry), &bytes);
+        }
+    }
+}
+
+#[test]
+fn a_search_among_false_pages_is_given_up() {
+    let encoded = encoded(Bitrate::Kbps160);
+    let mut bytes = encoded.bytes.clone();
+    let page = encoded.bytes[encoded.header_bytes as usize..][..27].to_vec();
+    for (i, place) in bytes[100_000..].chunks_exact_mut(27).enumerate() {
+        place.copy_from_slice(&page);
+        // A body of nothing, of which only the checksum is wrong.
+        place[26] = u8::from(i % 2 == 0);
+    }
+    let mut part = part(encoded, PartSpan::new(400_000, 400_001), Entry::Offset(150_000));
+    assert!(matches!(play(&mut part, &bytes), Err(StreamError::Vorbis(_))));
+    assert_eq!(part.too_late(), 0, "before the end of all false pages");
 }
 
 #[test]
