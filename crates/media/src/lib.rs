@@ -8,6 +8,12 @@
 //! `StreamDecoder` takes its bytes as they arrive and yields samples that have
 //! an exact place in the track.
 //!
+//! A player follows a listener about: she seeks, the network asks for another
+//! bitrate, the next track begins. A [`PartDecoder`] decodes from any sample to
+//! any other and says which bytes that takes; a [`Splicer`] joins such parts,
+//! out of one rendition or several, of one track or two; a [`GainRamp`] makes
+//! them louder or quieter, on top of the gain that ingest gave them.
+//!
 //! Left to others: where files and blobs are kept, names and proofs of blobs,
 //! who gets keys, when to fetch what, and the pace of playing.
 //!
@@ -43,6 +49,41 @@
 //! let mut decoder = StreamDecoder::resume_at(headers, segment)?;
 //! decoder.push(&encoded.bytes[segment.offset as usize..]);
 //! assert_eq!(decoder.next_chunk()?.map(|chunk| chunk.first_sample), Some(segment.sample));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! From 4.2 s on, at 320 kbit/s after 10 s, quieter by 6 dB:
+//!
+//! ```
+//! use antiphon_media::{Bitrate, Entry, GainRamp, Join, PartDecoder, PartSpan, Splicer};
+//! use antiphon_media::{encode, extend_i16, gain_factor, synth};
+//! use antiphon_types::{BLOCK_BYTES, BlobId};
+//!
+//! let music = synth::synthesise(7, 12);
+//! let parts = [
+//!     (encode(&music, Bitrate::Kbps96)?, PartSpan::new(185_220, 441_000), Entry::Guess),
+//!     (encode(&music, Bitrate::Kbps320)?, PartSpan::new(441_000, u64::MAX), Entry::Segment),
+//! ];
+//! let (mut splicer, mut gain) = (Splicer::new(), GainRamp::new(gain_factor(Some(-6.0))));
+//! let (mut samples, mut sound) = (Vec::new(), Vec::new());
+//! for (encoded, span, entry) in parts {
+//!     let rendition = encoded.rendition(BlobId::new([3; 32]))?;
+//!     let mut part = PartDecoder::new(rendition, span.with_splice_tail(), entry);
+//!     splicer.begin(Join::Splice);
+//!     while let Some(wanted) = part.wanted() {
+//!         // Whichever block it is: here it is there already.
+//!         let block = (wanted.start / u64::from(BLOCK_BYTES)) as usize;
+//!         let bytes = encoded.bytes.chunks(BLOCK_BYTES as usize).nth(block).unwrap_or_default();
+//!         part.push(block as u64 * u64::from(BLOCK_BYTES), bytes)?;
+//!         while let Some(chunk) = part.next_chunk()? {
+//!             samples.clear();
+//!             splicer.push(&chunk, &mut samples)?;
+//!             gain.apply(&mut samples);
+//!             extend_i16(&mut sound, &samples);
+//!         }
+//!     }
+//! }
+//! assert_eq!(sound.len() as u64 / 2, 12 * 44_100 - 185_220);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
