@@ -46,7 +46,8 @@ pub(crate) fn synthetic() -> &'static [Material] {
         vec![
             Material::of("song", Bitrate::ALL.map(|bitrate| encoded(bitrate).clone())),
             Material::new("sweep", &sweep(26 * SECOND + 77)),
-            Material::new("clicks", &clicks(25 * SECOND)),
+            // Its last segment is shorter than any fade.
+            Material::new("clicks", &clicks(20 * SECOND + 1)),
         ]
     })
 }
