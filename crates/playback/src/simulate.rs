@@ -27,6 +27,11 @@ pub struct Outlook {
 /// rendition is fetched.
 const FALL_BACK: f64 = 12.0;
 
+/// What is begun in a rendition is fetched in it to the end of the segment.
+const SEGMENT: f64 = 10.0;
+/// Seconds that are none: what is left of many sums.
+const NOTHING: f64 = 1e-6;
+
 /// What became of a simulated playback.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Future {
@@ -52,12 +57,16 @@ impl Outlook {
         let mut future = Future::default();
         let mut dry = false;
         let (mut fetched, mut high) = (0.0, 0.0);
+        let (mut segment, mut is_high) = (0.0, true);
         // Rates may be so low that it never ends: then it is stalled long enough.
         let mut patience = 4.0 * left + 60.0;
-        while left > 0.0 && patience > 0.0 {
+        while left > NOTHING && patience > 0.0 {
             patience -= step;
             level = chain.step(level, random);
-            let is_high = buffered >= FALL_BACK;
+            if segment <= 0.0 {
+                segment = SEGMENT;
+                is_high = buffered >= FALL_BACK;
+            }
             let consumed = match is_high {
                 true => self.bytes_per_second,
                 false => self.lowest_bytes_per_second,
@@ -65,17 +74,18 @@ impl Outlook {
             let came = Chain::bytes(level) / consumed.max(1.0);
             let came = came.min(missing).min((most - buffered + step).max(0.0));
             missing -= came;
+            segment -= came;
             fetched += came;
             high += if is_high { came } else { 0.0 };
             let played = step.min(buffered + came).min(left);
             buffered += came - played;
             left -= played;
-            let short = if left > 0.0 { step - played } else { 0.0 };
-            if short > 1e-9 {
+            let short = if left > NOTHING { step - played } else { 0.0 };
+            if short > NOTHING {
                 future.stalled += short;
                 future.stalls += u32::from(!dry);
             }
-            dry = short > 1e-9;
+            dry = short > NOTHING;
         }
         future.share_high = if fetched > 0.0 { high / fetched } else { 1.0 };
         future

@@ -1,6 +1,8 @@
 //! Behaviour of the play-out buffer through its public interface.
 #![allow(clippy::unwrap_used, reason = "a failed expectation of a test")]
 
+mod model;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
