@@ -31,4 +31,5 @@ mod replay;
 mod secrecy;
 mod seek;
 mod sound;
+mod squeeze;
 mod tampering;

@@ -83,6 +83,11 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn try_wait(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Waits for the end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let child = &mut self.child;
