@@ -123,6 +123,9 @@ pub enum AddError {
     /// It could not be written. What there was is still there.
     #[error(transparent)]
     Io(#[from] FileError),
+    /// What was to be added could not be read.
+    #[error("what was to be added cannot be read: {0}")]
+    Source(#[source] std::io::Error),
 }
 
 /// Why an [`Origin`](crate::Origin) does not give a block.

@@ -1,9 +1,12 @@
 //! The whole hash tree of a blob beside it, in the form of `bao-tree`: the
 //! blob's length in eight bytes, little-endian, then all pairs in pre-order.
 
+use std::io::{self, Read};
+
 use antiphon_types::{BlobId, BlobSize};
-use bao_tree::BlockSize;
 use bao_tree::io::outboard::PreOrderMemOutboard;
+use bao_tree::io::sync;
+use bao_tree::{BaoTree, BlockSize};
 
 use crate::hashing::{PAIR_BYTES, Pair};
 use crate::tree::BlobTree;
@@ -14,6 +17,16 @@ const CHUNK_GROUP: BlockSize = BlockSize::from_chunk_log(4);
 /// The outboard of a blob was altered, or is another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BadOutboard;
+
+/// The outboard of a blob of that size, which is read to its end, and its id.
+pub(crate) fn encode_from(source: impl Read, size: BlobSize) -> io::Result<(BlobId, Vec<u8>)> {
+    let tree = BaoTree::new(size.bytes(), CHUNK_GROUP);
+    let bytes = usize::try_from(tree.outboard_size()).map_err(io::Error::other)?;
+    let root = blake3::Hash::from([0; 32]);
+    let mut outboard = PreOrderMemOutboard { root, tree, data: vec![0; bytes] };
+    let root = sync::outboard(source, tree, &mut outboard)?;
+    Ok((BlobId::new(root.into()), outboard.into_inner_with_prefix()))
+}
 
 /// The outboard of `bytes`; none if they are no blob.
 pub(crate) fn encode(bytes: &[u8]) -> Option<Vec<u8>> {

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use none::NoDisk;
-pub(crate) use replace::{BESIDE, Durable, replace};
+pub(crate) use replace::{BESIDE, Durable, replace, replace_by};
 pub use system::SystemDisk;
 
 /// A disk: folders of files, each named by its path.

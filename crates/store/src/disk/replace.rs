@@ -1,9 +1,10 @@
 //! Replacing a whole file in one step.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Access, Disk, FileError, sync_folder};
+use super::{Access, Disk, DiskFile, FileError, sync_folder};
 
 /// What of a replaced file outlives a power cut when [`replace`] returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +25,19 @@ pub(crate) fn replace(
     bytes: &[u8],
     durable: Durable,
 ) -> Result<(), FileError> {
+    replace_by(disk, path, durable, |file| file.write_at(bytes, 0))
+}
+
+/// Replaces a file in one step by what `fill` writes to a new one.
+pub(crate) fn replace_by(
+    disk: &dyn Disk,
+    path: &Path,
+    durable: Durable,
+    fill: impl FnOnce(&dyn DiskFile) -> io::Result<()>,
+) -> Result<(), FileError> {
     let beside = beside(path);
     let written = disk.open(&beside, Access::Create).and_then(|file| {
-        file.write_at(bytes, 0)?;
+        fill(&*file)?;
         file.sync()
     });
     let renamed = match written {

@@ -1,6 +1,7 @@
 //! The folder of whole blobs.
 
 use std::fs;
+use std::io::Cursor;
 
 use antiphon_store::{AddError, Origin, OriginReadError, ProofCursor};
 
@@ -39,6 +40,30 @@ fn adding_twice_changes_nothing() {
     assert_eq!(origin.add(&sample.bytes).unwrap(), first);
     let after: Vec<_> = files(folder.path()).into_iter().map(modified).collect();
     assert_eq!((after.len(), after), (2, before));
+}
+
+#[test]
+fn a_blob_out_of_a_file_is_the_same_as_one_out_of_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = |name: &str| Origin::open(&folder.path().join(name)).unwrap();
+    for bytes in [1, 16 * 1024, 16 * 1024 + 1, 700_000] {
+        let sample = Sample::new(bytes as u64, bytes);
+        let (memory, file) = (origin("memory"), origin("file"));
+        let added = file.add_from(Cursor::new(&sample.bytes)).unwrap();
+        assert_eq!(added, memory.add(&sample.bytes).unwrap());
+        assert_eq!(added, file.add_from(Cursor::new(&sample.bytes)).unwrap());
+        assert!(file.is_whole(sample.id()));
+        for ending in ["blob", "obao4"] {
+            let name = format!("{}.{ending}", sample.id());
+            let read = |place: &str| fs::read(folder.path().join(place).join(&name)).unwrap();
+            assert!(read("file") == read("memory"), "{name}");
+        }
+        let path = folder.path().join("file").join(format!("{}.blob", sample.id()));
+        fs::write(&path, b"altered").unwrap();
+        file.add_from(Cursor::new(&sample.bytes)).unwrap();
+        assert!(fs::read(&path).unwrap() == sample.bytes, "a damaged blob is replaced");
+    }
+    assert!(matches!(origin("file").add_from(Cursor::new([])), Err(AddError::Size(_))));
 }
 
 #[test]
