@@ -1,10 +1,11 @@
 //! The audio side of Antiphon: what becomes of a music file at ingest, and of
 //! a rendition's bytes when it is played. No network, no store, no clock.
 //!
-//! Read [`Encoded`] and [`StreamDecoder`] first. [`encode_file`] makes an
-//! `Encoded` of every bitrate out of whatever a user has: decoded, brought to
+//! Read [`Encoded`] and [`StreamDecoder`] first. [`encode_file`] writes a
+//! rendition of every bitrate of whatever a user has: decoded, brought to
 //! 44.1 kHz and to a common loudness, encoded, and laid out in pages so that
-//! sound starts early and decoding can begin exactly at every 10 s. A
+//! sound starts early and decoding can begin exactly at every 10 s; [`encode`]
+//! does the last two in memory. A
 //! `StreamDecoder` takes its bytes as they arrive and yields samples that have
 //! an exact place in the track.
 //!
@@ -102,6 +103,7 @@ mod resample;
 mod seek;
 mod sink;
 mod splice;
+mod spool;
 pub mod synth;
 mod tags;
 mod vorbis;
@@ -110,12 +112,12 @@ pub use antiphon_types::{Bitrate, Segment};
 
 pub use cipher::{KeystreamError, RenditionKey, apply_keystream};
 pub use decode::{DecodeError, DecodeLimits, Pcm, decode_file};
-pub use encode::{EncodeError, Encoded, encode};
+pub use encode::{EncodeError, Encoded, Rendered, encode};
 pub use gain::{
     GAIN_RAMP_SAMPLES, GainRamp, Normalise, ParseVolumeError, TrackLevel, Volume, gain_factor,
     playback_gain_db,
 };
-pub use ingest::{EncodedTrack, IngestError, encode_file};
+pub use ingest::{EncodedTrack, IngestError, Source, encode_file};
 pub use layout::LayoutError;
 pub use loudness::{
     Loudness, LoudnessError, PEAK_CEILING_DBTP, SILENCE_LUFS, TARGET_LUFS, measure,
@@ -127,5 +129,5 @@ pub use resample::{ResampleError, resampled_length, to_44100};
 pub use seek::start_offset_guess;
 pub use sink::{RawPcmWriter, Sink, WAV_HEADER_BYTES, WavWriter};
 pub use splice::{Join, MAX_CROSSFADE_SAMPLES, SPLICE_FADE_SAMPLES, SpliceError, Spliced, Splicer};
-pub use tags::{Cover, MAX_COVER_BYTES, MAX_TEXT_BYTES, Tags, read as read_tags};
+pub use tags::{Cover, MAX_COVER_BYTES, MAX_TEXT_BYTES, Tags, clean_text, read as read_tags};
 pub use vorbis::{DecodedChunk, PageError, VorbisError};

@@ -42,19 +42,38 @@ pub struct LoudnessError(ebur128::Error);
 
 /// Measures interleaved 44.1 kHz stereo.
 pub fn measure(samples: &[f32]) -> Result<Loudness, LoudnessError> {
-    let channels = u32::from(CHANNELS);
-    let mut meter =
-        EbuR128::new(channels, SAMPLE_RATE, Mode::I | Mode::TRUE_PEAK).map_err(LoudnessError)?;
-    // A second at a time keeps the meter's scratch buffers small.
-    for second in samples.chunks(SAMPLE_RATE as usize * usize::from(CHANNELS)) {
-        meter.add_frames_f32(second).map_err(LoudnessError)?;
+    let mut meter = LoudnessMeter::new()?;
+    meter.add(samples)?;
+    meter.finish()
+}
+
+/// Measures samples as they come. Keeps eight bytes for each tenth of a second.
+pub(crate) struct LoudnessMeter(EbuR128);
+
+impl LoudnessMeter {
+    pub(crate) fn new() -> Result<Self, LoudnessError> {
+        let mode = Mode::I | Mode::TRUE_PEAK;
+        Ok(Self(EbuR128::new(u32::from(CHANNELS), SAMPLE_RATE, mode).map_err(LoudnessError)?))
     }
-    let lufs = meter.loudness_global().map_err(LoudnessError)?;
-    let mut peak: f64 = 0.0;
-    for channel in 0..channels {
-        peak = peak.max(meter.true_peak(channel).map_err(LoudnessError)?);
+
+    /// Takes the next interleaved samples.
+    pub(crate) fn add(&mut self, samples: &[f32]) -> Result<(), LoudnessError> {
+        // A second at a time keeps the meter's scratch buffers small.
+        for second in samples.chunks(SAMPLE_RATE as usize * usize::from(CHANNELS)) {
+            self.0.add_frames_f32(second).map_err(LoudnessError)?;
+        }
+        Ok(())
     }
-    Ok(plan(lufs, 20.0 * peak.log10()))
+
+    /// What was measured.
+    pub(crate) fn finish(self) -> Result<Loudness, LoudnessError> {
+        let lufs = self.0.loudness_global().map_err(LoudnessError)?;
+        let mut peak: f64 = 0.0;
+        for channel in 0..u32::from(CHANNELS) {
+            peak = peak.max(self.0.true_peak(channel).map_err(LoudnessError)?);
+        }
+        Ok(plan(lufs, 20.0 * peak.log10()))
+    }
 }
 
 /// The gain for a track of that loudness and true peak.

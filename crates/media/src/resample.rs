@@ -11,6 +11,8 @@ use rubato::{Fft, FixedSync, Resampler, WindowFunction};
 /// is compensated.
 const BLOCK_SAMPLES: u32 = 1024;
 
+const STEREO: usize = CHANNELS as usize;
+
 /// The resampler refused; says why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{rate} Hz cannot be resampled to 44100 Hz: {reason}")]
@@ -36,29 +38,108 @@ pub fn to_44100(samples: Cow<'_, [f32]>, rate: u32) -> Result<Cow<'_, [f32]>, Re
     if rate == SAMPLE_RATE || samples.is_empty() {
         return Ok(samples);
     }
-    let refuse = |reason: String| ResampleError { rate, reason };
-    let channels = usize::from(CHANNELS);
-    let frames = samples.len() / channels;
-    let input = InterleavedSlice::new(samples.as_ref(), channels, frames)
-        .map_err(|error| refuse(error.to_string()))?;
-    let mut resampler = Fft::<f32>::new_custom(
-        rate as usize,
-        SAMPLE_RATE as usize,
-        block_samples(rate) as usize,
-        1,
-        channels,
-        WindowFunction::BlackmanHarris2,
-        FixedSync::Both,
-    )
-    .map_err(|error| refuse(error.to_string()))?;
-    let mut output = resampler
-        .process_all(&input, frames, None)
-        .map_err(|error| refuse(error.to_string()))?
-        .take_data();
-    let wanted = usize::try_from(resampled_length(frames as u64, rate))
-        .map_err(|_| refuse("too long".to_owned()))?;
-    output.resize(wanted * channels, 0.0);
+    let mut stream = ResampleStream::new(rate)?;
+    let mut output = Vec::new();
+    stream.push(&samples, &mut output)?;
+    stream.finish(&mut output)?;
     Ok(Cow::Owned(output))
+}
+
+/// Resamples as samples come, in memory that does not grow with them.
+pub(crate) struct ResampleStream {
+    rate: u32,
+    filter: Option<Filter>,
+}
+
+struct Filter {
+    fft: Fft<f32>,
+    /// Interleaved samples that do not fill a block yet.
+    waiting: Vec<f32>,
+    /// What comes out of a block.
+    block: Vec<f32>,
+    /// Samples of one channel that are the filter's delay and still to come.
+    delay: usize,
+    /// Samples of one channel, in and out.
+    taken: u64,
+    given: u64,
+}
+
+impl ResampleStream {
+    pub(crate) fn new(rate: u32) -> Result<Self, ResampleError> {
+        if rate == SAMPLE_RATE {
+            return Ok(Self { rate, filter: None });
+        }
+        let fft = Fft::<f32>::new_custom(
+            rate as usize,
+            SAMPLE_RATE as usize,
+            block_samples(rate) as usize,
+            1,
+            STEREO,
+            WindowFunction::BlackmanHarris2,
+            FixedSync::Both,
+        )
+        .map_err(|error| ResampleError { rate, reason: error.to_string() })?;
+        let delay = fft.output_delay();
+        let block = vec![0.0; fft.output_frames_max() * STEREO];
+        let filter = Filter { fft, waiting: Vec::new(), block, delay, taken: 0, given: 0 };
+        Ok(Self { rate, filter: Some(filter) })
+    }
+
+    /// Appends to `out` what the next interleaved samples become.
+    pub(crate) fn push(
+        &mut self,
+        samples: &[f32],
+        out: &mut Vec<f32>,
+    ) -> Result<(), ResampleError> {
+        let Some(filter) = &mut self.filter else {
+            out.extend_from_slice(samples);
+            return Ok(());
+        };
+        filter.taken += (samples.len() / STEREO) as u64;
+        filter.waiting.extend_from_slice(samples);
+        filter
+            .run(out)
+            .map_err(|error| ResampleError { rate: self.rate, reason: error.to_string() })
+    }
+
+    /// Appends what is still in the filter.
+    pub(crate) fn finish(&mut self, out: &mut Vec<f32>) -> Result<(), ResampleError> {
+        let Some(filter) = &mut self.filter else { return Ok(()) };
+        let refuse = |reason: String| ResampleError { rate: self.rate, reason };
+        let wanted = resampled_length(filter.taken, self.rate);
+        let start = out.len();
+        let given = filter.given;
+        while filter.given < wanted {
+            let short = filter.fft.input_frames_next() * STEREO - filter.waiting.len();
+            filter.waiting.extend(std::iter::repeat_n(0.0, short));
+            filter.run(out).map_err(|error| refuse(error.to_string()))?;
+        }
+        let rest = usize::try_from(wanted.saturating_sub(given)).unwrap_or(usize::MAX);
+        out.truncate(start.saturating_add(rest.saturating_mul(STEREO)));
+        Ok(())
+    }
+}
+
+impl Filter {
+    /// Filters all whole blocks that wait.
+    fn run(&mut self, out: &mut Vec<f32>) -> Result<(), rubato::ResampleError> {
+        let frames = self.fft.input_frames_next();
+        let mut used = 0;
+        while let Some(block) = self.waiting.get(used..used + frames * STEREO) {
+            let input = InterleavedSlice::new(block, STEREO, frames).expect("a whole block");
+            let room = self.block.len() / STEREO;
+            let mut output = InterleavedSlice::new_mut(&mut self.block, STEREO, room)
+                .expect("room for whole samples");
+            let (_, made) = self.fft.process_into_buffer(&input, &mut output, None)?;
+            let skipped = self.delay.min(made);
+            self.delay -= skipped;
+            out.extend_from_slice(&self.block[skipped * STEREO..made * STEREO]);
+            self.given += (made - skipped) as u64;
+            used += frames * STEREO;
+        }
+        self.waiting.drain(..used);
+        Ok(())
+    }
 }
 
 /// Samples per block at that rate.

@@ -1,10 +1,12 @@
 //! What a file says about itself. Files are only ever read.
 
+use std::fs::File;
+use std::io::{BufReader, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use lofty::config::ParseOptions;
-use lofty::file::{TaggedFile, TaggedFileExt};
+use lofty::file::{FileType, TaggedFile, TaggedFileExt};
 use lofty::picture::PictureType;
 use lofty::probe::Probe;
 use lofty::tag::{Accessor, ItemKey, Tag};
@@ -51,15 +53,29 @@ pub struct Cover {
 /// Reads tags and cover. Whatever cannot be read is taken as absent: a file
 /// without usable tags is still music.
 pub fn read(path: &Path) -> (Tags, Option<Cover>) {
-    // A tag reader's panic is that file's fault and must not end the ingest.
-    let file = catch_unwind(AssertUnwindSafe(|| parse(path))).ok().flatten();
-    let tags = file.as_ref().map(ordered_tags).unwrap_or_default();
-    (collect(&tags, path), tags.iter().find_map(|tag| cover(tag)))
+    match File::open(path) {
+        Ok(file) => read_open(&file, path),
+        Err(_) => (collect(&[], path), None),
+    }
 }
 
-fn parse(path: &Path) -> Option<TaggedFile> {
+/// Reads tags and cover of an open file. Its name, of which nothing is opened,
+/// stands in for a title, and its ending helps to tell formats.
+pub(crate) fn read_open(file: &File, name: &Path) -> (Tags, Option<Cover>) {
+    // A tag reader's panic is that file's fault and must not end the ingest.
+    let file = catch_unwind(AssertUnwindSafe(|| parse(file, name))).ok().flatten();
+    let tags = file.as_ref().map(ordered_tags).unwrap_or_default();
+    (collect(&tags, name), tags.iter().find_map(|tag| cover(tag)))
+}
+
+fn parse(mut file: &File, name: &Path) -> Option<TaggedFile> {
+    file.seek(SeekFrom::Start(0)).ok()?;
     let options = ParseOptions::new().read_properties(false);
-    Probe::open(path).ok()?.options(options).guess_file_type().ok()?.read().ok()
+    let mut probe = Probe::new(BufReader::new(file));
+    if let Some(kind) = FileType::from_path(name) {
+        probe = probe.set_file_type(kind);
+    }
+    probe.options(options).guess_file_type().ok()?.read().ok()
 }
 
 /// All tags of a file, the one that fits its format first.
@@ -71,8 +87,8 @@ fn ordered_tags(file: &TaggedFile) -> Vec<&Tag> {
 }
 
 fn collect(tags: &[&Tag], path: &Path) -> Tags {
-    let text = |key: ItemKey| tags.iter().find_map(|tag| tag.get_string(key).and_then(clean));
-    let stem = path.file_stem().and_then(|stem| clean(&stem.to_string_lossy()));
+    let text = |key: ItemKey| tags.iter().find_map(|tag| tag.get_string(key).and_then(clean_text));
+    let stem = path.file_stem().and_then(|stem| clean_text(&stem.to_string_lossy()));
     let number = |get: fn(&Tag) -> Option<u32>| {
         tags.iter().find_map(|tag| get(tag)).filter(|number| (1..=9999).contains(number))
     };
@@ -91,8 +107,9 @@ fn collect(tags: &[&Tag], path: &Path) -> Tags {
     }
 }
 
-/// One line of bounded length, or nothing if nothing is left.
-fn clean(text: &str) -> Option<String> {
+/// Text of strangers as one line of at most [`MAX_TEXT_BYTES`], without control
+/// characters and those that turn its direction; `None` if nothing is left.
+pub fn clean_text(text: &str) -> Option<String> {
     let mut line = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
         let word: String = word.chars().filter(|c| !turns_text(*c)).collect();
@@ -141,11 +158,16 @@ fn isrc(code: &str) -> Option<String> {
 fn cover(tag: &Tag) -> Option<Cover> {
     let pictures = tag.pictures();
     let front = pictures.iter().filter(|picture| picture.pic_type() == PictureType::CoverFront);
-    front.chain(pictures).find_map(|picture| {
-        let bytes = picture.data();
+    front.chain(pictures).find_map(|picture| Cover::of(picture.data()))
+}
+
+impl Cover {
+    /// A picture as its bytes tell; `None` if it is too large, or of no type
+    /// that is taken.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
         let mime = picture_type(bytes).filter(|_| bytes.len() <= MAX_COVER_BYTES)?;
-        Some(Cover { bytes: bytes.to_vec(), mime })
-    })
+        Some(Self { bytes: bytes.to_vec(), mime })
+    }
 }
 
 /// The type of a picture by its first bytes. What a tag claims is not
@@ -166,9 +188,9 @@ mod tests {
 
     #[test]
     fn texts_are_one_bounded_line_without_tricks() {
-        assert_eq!(clean("  a\r\n\tb\u{0} \u{202e}c  ").as_deref(), Some("a b c"));
-        assert_eq!(clean("\u{7}\u{feff} \n"), None);
-        let long = clean(&"é".repeat(2000)).unwrap();
+        assert_eq!(clean_text("  a\r\n\tb\u{0} \u{202e}c  ").as_deref(), Some("a b c"));
+        assert_eq!(clean_text("\u{7}\u{feff} \n"), None);
+        let long = clean_text(&"é".repeat(2000)).unwrap();
         assert!(long.len() <= MAX_TEXT_BYTES && long.chars().all(|c| c == 'é'));
     }
 

@@ -13,7 +13,9 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::export::export;
-use crate::ingest::{Observer, Outcome, find_files, ingest_files, name_of};
+use crate::ingest::{
+    ChildArgs, Observer, Outcome, Worker, find_files, ingest_files, name_of, run_child,
+};
 use crate::keys::write_secret;
 use crate::{Join, Running, Service};
 
@@ -38,6 +40,9 @@ enum Command {
     List(ListArgs),
     /// Write a rendition as a plain Ogg Vorbis file
     Export(ExportArgs),
+    /// Decode and encode one file; what `ingest` runs for each, with limits
+    #[command(hide = true)]
+    IngestOne(ChildArgs),
 }
 
 #[derive(Args)]
@@ -101,6 +106,9 @@ type Failure = Box<dyn std::error::Error>;
 /// arguments make no sense.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::IngestOne(args) = &cli.command {
+        return run_child(args);
+    }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
@@ -114,6 +122,7 @@ pub fn main() -> ExitCode {
             Command::Run(args) => run(&folder, args),
             Command::List(args) => list(&folder, &args),
             Command::Export(args) => export_one(&folder, &args),
+            Command::IngestOne(_) => unreachable!("it was run above"),
         },
         Err(error) => Err(error),
     };
@@ -144,8 +153,12 @@ fn ingest(folder: &Path, args: &IngestArgs) -> Result<ExitCode, Failure> {
         return Err("there are no music files in what you named".into());
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let program = std::env::current_exe()
+        .map_err(|error| format!("the program that runs is not to be found: {error}"))?;
+    let worker = Worker::new(program, folder)
+        .map_err(|error| format!("{} cannot be used: {error}", folder.display()))?;
     let report = IngestReport::new(files.len(), args.json);
-    ingest_files(&service, files, args.jobs.unwrap_or(cores), &report);
+    ingest_files(&service, &worker, files, args.jobs.unwrap_or(cores), &report);
     Ok(report.finish())
 }
 

@@ -72,6 +72,9 @@ pub enum DecodeError {
     /// Rate or channels change on the way.
     #[error("the audio changes its format on the way, which is not supported")]
     FormatChange,
+    /// Whoever takes the samples wants no more.
+    #[error("decoding was stopped")]
+    Stopped,
     /// It decodes to nothing.
     #[error("the file holds no sound: its length is zero")]
     NoSamples,

@@ -17,13 +17,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 pub use error::DecodeError;
-use stereo::StereoCollector;
+use stereo::{Sink, StereoFeed};
 
 /// Bounds on what a file may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeLimits {
     /// Longest duration in seconds. Default 6 h: the longest single works;
-    /// 6 h are 7.6 GB of samples, which are all held in memory.
+    /// 6 h are 7.6 GB of samples, in a temporary file while they are encoded.
     pub max_seconds: u32,
     /// Lowest sample rate in hertz. Default 8000: telephone speech.
     pub min_rate: u32,
@@ -67,7 +67,28 @@ pub fn decode_file(
     limits: &DecodeLimits,
     progress: &dyn Fn(f32),
 ) -> Result<Pcm, DecodeError> {
-    let mut file = File::open(path).map_err(DecodeError::Read)?;
+    let mut pcm = Pcm { rate: 0, samples: Vec::new() };
+    let mut collect = |rate, samples: &[f32]| {
+        pcm.rate = rate;
+        pcm.samples.extend_from_slice(samples);
+        true
+    };
+    let file = File::open(path).map_err(DecodeError::Read)?;
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    decode_stream(&file, ending, limits, progress, &mut collect)?;
+    Ok(pcm)
+}
+
+/// Decodes an open file piece by piece, in memory that does not grow with it:
+/// `sink` takes the rate, and interleaved stereo, and says whether it wants
+/// more. `ending` is that of the file's name, which helps to tell formats.
+pub(crate) fn decode_stream(
+    mut file: &File,
+    ending: Option<&str>,
+    limits: &DecodeLimits,
+    progress: &dyn Fn(f32),
+    sink: &mut Sink<'_>,
+) -> Result<(), DecodeError> {
     let metadata = file.metadata().map_err(DecodeError::Read)?;
     if !metadata.is_file() {
         return Err(DecodeError::NotAFile);
@@ -81,23 +102,24 @@ pub fn decode_file(
             limit: limits.max_file_bytes,
         });
     }
-    let head = read_head(&mut file).map_err(DecodeError::Read)?;
-    let mut collector = StereoCollector::new(*limits);
+    file.seek(SeekFrom::Start(0)).map_err(DecodeError::Read)?;
+    let head = read_head(file).map_err(DecodeError::Read)?;
+    let mut feed = StereoFeed::new(*limits, sink);
     let decode = || {
         if ogg_vorbis::recognises(&head) {
-            ogg_vorbis::decode(file, metadata.len(), &mut collector, progress)
+            ogg_vorbis::decode(file, metadata.len(), &mut feed, progress)
         } else {
-            probe::decode(file, path, &head, &mut collector, progress)
+            probe::decode(file, ending, &head, &mut feed, progress)
         }
     };
     // A malformed file that trips an assertion in a decoder is reported like
     // any other malformed file.
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or(Err(DecodeError::Crashed))?;
-    collector.finish()
+    feed.finish()
 }
 
 /// The first bytes, for what must be known before a decoder is chosen.
-fn read_head(file: &mut File) -> std::io::Result<Vec<u8>> {
+fn read_head(mut file: &File) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
     file.take(4096).read_to_end(&mut head)?;
     file.seek(SeekFrom::Start(0))?;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use super::{DecodeError, StereoCollector};
+use super::{DecodeError, StereoFeed};
 use crate::vorbis::{PageError, VorbisError, VorbisStream, is_header};
 
 /// Bytes read at a time.
@@ -16,9 +16,9 @@ pub(crate) fn recognises(head: &[u8]) -> bool {
 }
 
 pub(crate) fn decode(
-    mut file: File,
+    mut file: &File,
     file_bytes: u64,
-    collector: &mut StereoCollector,
+    feed: &mut StereoFeed<'_>,
     progress: &dyn Fn(f32),
 ) -> Result<(), DecodeError> {
     let mut stream = VorbisStream::new(None);
@@ -30,7 +30,7 @@ pub(crate) fn decode(
             break;
         }
         stream.push(&buffer[..count]);
-        drain(&mut stream, collector)?;
+        drain(&mut stream, feed)?;
         read_bytes += count as u64;
         progress(share(read_bytes, file_bytes));
     }
@@ -40,33 +40,33 @@ pub(crate) fn decode(
     if stream.ended() {
         return Ok(());
     }
-    Err(DecodeError::Cut { found_seconds: collector.seconds() })
+    Err(DecodeError::Cut { found_seconds: feed.seconds() })
 }
 
-fn drain(stream: &mut VorbisStream, collector: &mut StereoCollector) -> Result<(), DecodeError> {
+fn drain(stream: &mut VorbisStream, feed: &mut StereoFeed<'_>) -> Result<(), DecodeError> {
     loop {
         // The samples are copied out so that the stream can be asked for the
         // format, which is known once there is a chunk.
         let chunk = stream.next_chunk().map(|chunk| chunk.map(|chunk| chunk.samples.to_vec()));
         match chunk {
             Ok(Some(samples)) => {
-                set_format(stream, collector)?;
-                collector.push(&samples)?;
+                set_format(stream, feed)?;
+                feed.push(&samples)?;
             }
-            Ok(None) => return set_format(stream, collector),
+            Ok(None) => return set_format(stream, feed),
             // Junk after the end is not ours to judge.
             Err(VorbisError::Page(PageError::Capture)) if stream.ended() => return Ok(()),
             Err(error) => {
-                let (at_seconds, reason) = (collector.seconds(), error.to_string());
+                let (at_seconds, reason) = (feed.seconds(), error.to_string());
                 return Err(DecodeError::Damaged { at_seconds, reason });
             }
         }
     }
 }
 
-fn set_format(stream: &VorbisStream, collector: &mut StereoCollector) -> Result<(), DecodeError> {
+fn set_format(stream: &VorbisStream, feed: &mut StereoFeed<'_>) -> Result<(), DecodeError> {
     let Some(decoder) = stream.decoder() else { return Ok(()) };
-    collector.set_format(decoder.identification().rate, decoder.channels())
+    feed.set_format(decoder.identification().rate, decoder.channels())
 }
 
 /// Which part of the whole, 0 to 1.

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
@@ -17,7 +16,7 @@ use symphonia::core::meta::MetadataOptions;
 
 use super::ogg_vorbis::share;
 use super::stereo::seconds;
-use super::{DecodeError, StereoCollector, trim};
+use super::{DecodeError, StereoFeed, trim};
 
 /// Samples that a lossy file may lack of its stated length: encoders count
 /// their own delay differently.
@@ -34,39 +33,44 @@ struct Stated {
 }
 
 pub(crate) fn decode(
-    file: File,
-    path: &Path,
+    file: &File,
+    ending: Option<&str>,
     head: &[u8],
-    collector: &mut StereoCollector,
+    feed: &mut StereoFeed<'_>,
     progress: &dyn Fn(f32),
 ) -> Result<(), DecodeError> {
-    let edit = trim::mp4_edit(&file);
-    let mut reader = open(file, path, head)?;
-    let stated = describe(reader.as_ref(), trim::mp3_states_length(path))?;
+    let edit = trim::mp4_edit(file);
+    let mp3_states_length = trim::mp3_states_length(file);
+    let mut reader = open(file, ending, head)?;
+    let stated = describe(reader.as_ref(), mp3_states_length)?;
     let channels = stated.parameters.channels.as_ref().map(|channels| channels.count());
-    collector.check(stated.parameters.sample_rate, channels)?;
+    feed.check(stated.parameters.sample_rate, channels)?;
     if let (Some(frames), Some(rate)) = (stated.frames, stated.parameters.sample_rate) {
-        collector.check_length(frames, rate)?;
+        feed.check_length(frames, rate)?;
     }
     let mut decoder = symphonia::default::get_codecs()
         .make_audio_decoder(&stated.parameters, &AudioDecoderOptions::default())
         .map_err(|error| DecodeError::UnsupportedCodec(error.to_string()))?;
-    decode_packets(reader.as_mut(), decoder.as_mut(), &stated, collector, progress)?;
-    check_complete(&stated, collector)?;
     if let Some(edit) = edit {
         let (start, length) = edit.in_samples(stated.parameters.sample_rate.unwrap_or(0));
-        collector.trim(start, length);
+        feed.trim(start, length);
     }
-    Ok(())
+    decode_packets(reader.as_mut(), decoder.as_mut(), &stated, feed, progress)?;
+    check_complete(&stated, feed)
 }
 
 /// Finds out the container.
-fn open(file: File, path: &Path, head: &[u8]) -> Result<Box<dyn FormatReader>, DecodeError> {
+fn open(
+    file: &File,
+    ending: Option<&str>,
+    head: &[u8],
+) -> Result<Box<dyn FormatReader>, DecodeError> {
     let mut hint = Hint::new();
-    if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
-        hint.with_extension(extension);
+    if let Some(ending) = ending {
+        hint.with_extension(ending);
     }
-    let source = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
+    let own = file.try_clone().map_err(DecodeError::Read)?;
+    let source = MediaSourceStream::new(Box::new(own), MediaSourceStreamOptions::default());
     let probed = symphonia::default::get_probe().probe(
         &hint,
         source,
@@ -74,7 +78,7 @@ fn open(file: File, path: &Path, head: &[u8]) -> Result<Box<dyn FormatReader>, D
         MetadataOptions::default(),
     );
     probed.map_err(|error| {
-        if is_mp4(head) && trim::mp4_lacks_index(path) {
+        if is_mp4(head) && trim::mp4_lacks_index(file) {
             DecodeError::Cut { found_seconds: 0.0 }
         } else if is_mp4(head) || is_known_container(head) {
             // A known container whose inside cannot be read is damaged.
@@ -130,7 +134,7 @@ fn decode_packets(
     reader: &mut dyn FormatReader,
     decoder: &mut dyn AudioDecoder,
     stated: &Stated,
-    collector: &mut StereoCollector,
+    feed: &mut StereoFeed<'_>,
     progress: &dyn Fn(f32),
 ) -> Result<(), DecodeError> {
     let mut samples = Vec::new();
@@ -140,32 +144,32 @@ fn decode_packets(
             Ok(Some(packet)) => packet,
             Ok(None) => return Ok(()),
             Err(Error::ResetRequired) => return Err(DecodeError::FormatChange),
-            Err(error) => return Err(damaged(&error, collector.seconds())),
+            Err(error) => return Err(damaged(&error, feed.seconds())),
         };
         if packet.track_id != stated.id {
             continue;
         }
         match decoder.decode(&packet) {
             Ok(decoded) => {
-                collector.set_format(decoded.spec().rate(), decoded.spec().channels())?;
+                feed.set_format(decoded.spec().rate(), decoded.spec().channels())?;
                 decoded.copy_to_vec_interleaved(&mut samples);
-                collector.push(&samples)?;
+                feed.push(&samples)?;
             }
             // A recording cut out of a longer MP3 may begin with a frame that
             // needs the one before it.
             Err(Error::DecodeError(_)) if first => {}
-            Err(error) => return Err(damaged(&error, collector.seconds())),
+            Err(error) => return Err(damaged(&error, feed.seconds())),
         }
         first = false;
         if let Some(frames) = stated.frames {
-            progress(share(collector.frames(), frames));
+            progress(share(feed.frames(), frames));
         }
     }
 }
 
 /// Refuses a track that is shorter than its container says.
-fn check_complete(stated: &Stated, collector: &StereoCollector) -> Result<(), DecodeError> {
-    let (Some(frames), found) = (stated.frames, collector.frames()) else { return Ok(()) };
+fn check_complete(stated: &Stated, feed: &StereoFeed<'_>) -> Result<(), DecodeError> {
+    let (Some(frames), found) = (stated.frames, feed.frames()) else { return Ok(()) };
     if found.saturating_add(stated.slack) >= frames {
         return Ok(());
     }

@@ -1,19 +1,39 @@
-//! Collects decoded samples as stereo, within the limits.
+//! Passes decoded samples on as stereo, within the limits.
 
 use symphonia::core::audio::Channels;
 
 use super::mix::StereoMix;
-use super::{DecodeError, DecodeLimits, Pcm};
+use super::{DecodeError, DecodeLimits};
 
-pub(crate) struct StereoCollector {
+/// Takes samples at the rate that is given with them; says whether it wants
+/// more.
+pub(crate) type Sink<'a> = dyn FnMut(u32, &[f32]) -> bool + 'a;
+
+pub(crate) struct StereoFeed<'a> {
     limits: DecodeLimits,
     format: Option<(u32, Channels, StereoMix)>,
-    samples: Vec<f32>,
+    /// Samples of one channel that came.
+    frames: u64,
+    /// Those that are left out at the start, and those kept after them.
+    skip: u64,
+    keep: u64,
+    given: u64,
+    mixed: Vec<f32>,
+    sink: &'a mut Sink<'a>,
 }
 
-impl StereoCollector {
-    pub(crate) fn new(limits: DecodeLimits) -> Self {
-        Self { limits, format: None, samples: Vec::new() }
+impl<'a> StereoFeed<'a> {
+    pub(crate) fn new(limits: DecodeLimits, sink: &'a mut Sink<'a>) -> Self {
+        Self {
+            limits,
+            format: None,
+            frames: 0,
+            skip: 0,
+            keep: u64::MAX,
+            given: 0,
+            mixed: Vec::new(),
+            sink,
+        }
     }
 
     /// Refuses a format that is out of bounds, or differs from the one so far.
@@ -55,43 +75,56 @@ impl StereoCollector {
         Ok(())
     }
 
-    /// Appends interleaved samples of the format that was set.
-    pub(crate) fn push(&mut self, samples: &[f32]) -> Result<(), DecodeError> {
-        let Some((rate, _, mix)) = &self.format else { return Err(DecodeError::FormatChange) };
-        mix.extend(&mut self.samples, samples);
-        self.check_length(self.frames(), *rate)
+    /// Leaves out what an encoder added: that many samples of one channel at
+    /// the start, and all beyond `length` after them.
+    pub(crate) fn trim(&mut self, start: u64, length: Option<u64>) {
+        self.skip = start;
+        self.keep = length.unwrap_or(u64::MAX);
     }
 
-    /// Samples of one channel so far.
+    /// Passes on interleaved samples of the format that was set.
+    pub(crate) fn push(&mut self, samples: &[f32]) -> Result<(), DecodeError> {
+        let Some((rate, _, mix)) = &self.format else { return Err(DecodeError::FormatChange) };
+        let rate = *rate;
+        self.mixed.clear();
+        mix.extend(&mut self.mixed, samples);
+        self.frames += self.mixed.len() as u64 / 2;
+        self.check_length(self.frames, rate)?;
+        self.pass_on(rate)
+    }
+
+    fn pass_on(&mut self, rate: u32) -> Result<(), DecodeError> {
+        let frames = self.mixed.len() as u64 / 2;
+        let skipped = self.skip.min(frames);
+        let kept = self.keep.min(frames - skipped);
+        self.skip -= skipped;
+        self.keep -= kept;
+        let place = |frames: u64| usize::try_from(frames * 2).unwrap_or(usize::MAX);
+        let wanted = &mut self.mixed[place(skipped)..place(skipped + kept)];
+        // Floating-point files can say anything; an encoder needs numbers.
+        for sample in &mut *wanted {
+            *sample = if sample.is_finite() { sample.clamp(-MAX_SAMPLE, MAX_SAMPLE) } else { 0.0 };
+        }
+        self.given += kept;
+        if kept > 0 && !(self.sink)(rate, wanted) {
+            return Err(DecodeError::Stopped);
+        }
+        Ok(())
+    }
+
+    /// Samples of one channel that came so far.
     pub(crate) fn frames(&self) -> u64 {
-        self.samples.len() as u64 / 2
+        self.frames
     }
 
     /// Seconds so far.
     pub(crate) fn seconds(&self) -> f64 {
-        self.format.as_ref().map_or(0.0, |(rate, ..)| seconds(self.frames(), *rate))
+        self.format.as_ref().map_or(0.0, |(rate, ..)| seconds(self.frames, *rate))
     }
 
-    /// Cuts what an encoder added: that many samples of one channel at the
-    /// start, and all beyond `length`.
-    pub(crate) fn trim(&mut self, start: u64, length: Option<u64>) {
-        let count = |frames: u64| usize::try_from(frames).unwrap_or(usize::MAX).saturating_mul(2);
-        let start = count(start).min(self.samples.len());
-        self.samples.drain(..start);
-        if let Some(length) = length {
-            self.samples.truncate(count(length));
-        }
-    }
-
-    pub(crate) fn finish(mut self) -> Result<Pcm, DecodeError> {
-        let Some((rate, ..)) = self.format.filter(|_| !self.samples.is_empty()) else {
-            return Err(DecodeError::NoSamples);
-        };
-        // Floating-point files can say anything; an encoder needs numbers.
-        for sample in &mut self.samples {
-            *sample = if sample.is_finite() { sample.clamp(-MAX_SAMPLE, MAX_SAMPLE) } else { 0.0 };
-        }
-        Ok(Pcm { rate, samples: self.samples })
+    /// Refuses what held nothing.
+    pub(crate) fn finish(self) -> Result<(), DecodeError> {
+        if self.given == 0 { Err(DecodeError::NoSamples) } else { Ok(()) }
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
 
 /// Boxes looked at in one file, in all: real files have some tens before the
 /// one we want.
@@ -48,9 +47,8 @@ pub(crate) fn mp4_edit(mut file: &File) -> Option<Mp4Edit> {
 
 /// Whether an MP4's index is missing, which stands at the end of many files
 /// and is the first thing lost when one is cut short.
-pub(crate) fn mp4_lacks_index(path: &Path) -> bool {
-    let look = || -> io::Result<bool> {
-        let mut file = File::open(path)?;
+pub(crate) fn mp4_lacks_index(mut file: &File) -> bool {
+    let mut look = || -> io::Result<bool> {
         let end = file.seek(SeekFrom::End(0))?;
         let mut boxes = Boxes { file: &mut file, budget: MAX_BOXES };
         Ok(boxes.find(0, end, *b"moov")?.is_none())
@@ -163,10 +161,9 @@ impl<R: Read + Seek> Boxes<'_, R> {
 }
 
 /// Whether an MP3 states its length in a Xing, Info or VBRI header, which
-/// stands in the first frame after the ID3v2 tag.
-pub(crate) fn mp3_states_length(path: &Path) -> bool {
-    let head = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
+/// stands in the first frame after the ID3v2 tag. Leaves the file at its start.
+pub(crate) fn mp3_states_length(mut file: &File) -> bool {
+    let mut head = || -> io::Result<Vec<u8>> {
         let mut header = [0; 10];
         file.read_exact(&mut header)?;
         // The tag's size has 7 bits in each byte (ID3v2.4 section 6.2).
@@ -178,6 +175,7 @@ pub(crate) fn mp3_states_length(path: &Path) -> bool {
         file.seek(SeekFrom::Start(tag))?;
         let mut head = Vec::new();
         file.take(2048).read_to_end(&mut head)?;
+        file.seek(SeekFrom::Start(0))?;
         Ok(head)
     };
     let marks: [&[u8]; 3] = [b"Xing", b"Info", b"VBRI"];

@@ -9,8 +9,9 @@ mod packet;
 mod page;
 
 pub(crate) use packet::{Identification, PacketDecoder, is_header};
+use page::Page;
 pub use page::PageError;
-use page::{Page, PageReader};
+pub(crate) use page::PageReader;
 
 /// The longest packet, in bytes. Real setup headers have some thousands and
 /// audio packets fewer; only a hostile stream continues a packet over pages

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use antiphon_media::{
-    Bitrate, DecodeError, DecodeLimits, IngestError, Pcm, TARGET_LUFS, decode_file, encode_file,
-    measure, synth,
+    Bitrate, DecodeError, DecodeLimits, Encoded, EncodedTrack, IngestError, Pcm, Rendered, Source,
+    TARGET_LUFS, decode_file, encode_file, measure, resampled_length, synth,
 };
 
 use crate::support::{decoded, encoded, music, write_wav};
@@ -119,23 +119,77 @@ fn what_is_out_of_bounds_is_refused() {
     assert!(matches!(refused, Err(DecodeError::FileTooLarge { .. })));
 }
 
+/// Ingests a file; its renditions' bytes too.
+fn ingest(
+    path: &Path,
+    progress: &(dyn Fn(f32) + Sync),
+) -> Result<(EncodedTrack, [Vec<u8>; 3]), IngestError> {
+    let file = fs::File::open(path).unwrap();
+    let mut outputs = [const { Vec::new() }; 3];
+    let source = Source { file: &file, name: path };
+    let spool = tempfile::tempfile().unwrap();
+    let track = encode_file(source, &DecodeLimits::default(), spool, outputs.each_mut(), progress)?;
+    Ok((track, outputs))
+}
+
 #[test]
 fn a_file_becomes_a_track_at_the_common_loudness() {
     let folder = tempfile::tempdir().unwrap();
     let path = write_wav(folder.path(), 5, 12);
     let seen = Mutex::new(Vec::new());
     let progress = |share: f32| seen.lock().unwrap().push(share);
-    let track = encode_file(&path, &DecodeLimits::default(), &progress).unwrap();
+    let (track, bytes) = ingest(&path, &progress).unwrap();
     assert_eq!(track.tags.title, "5");
     assert_eq!(track.duration_samples, 12 * 44_100);
-    assert_eq!(track.renditions.each_ref().map(|encoded| encoded.bitrate), Bitrate::ALL);
-    assert!(track.renditions.iter().all(|encoded| encoded.samples == track.duration_samples));
+    assert_eq!(track.renditions.each_ref().map(|rendered| rendered.bitrate), Bitrate::ALL);
+    for (rendered, bytes) in track.renditions.iter().zip(&bytes) {
+        assert_eq!(rendered.samples, track.duration_samples);
+        assert_eq!(rendered.bytes, bytes.len() as u64);
+    }
     assert_eq!(seen.lock().unwrap().last(), Some(&1.0));
 
-    let heard = measure(&decoded(&track.renditions[2])).unwrap();
+    let Rendered { bitrate, header_bytes, samples, segments, .. } = track.renditions[2].clone();
+    let high = Encoded { bitrate, bytes: bytes[2].clone(), header_bytes, samples, segments };
+    let heard = measure(&decoded(&high)).unwrap();
     assert!((heard.lufs - track.loudness.achieved_lufs).abs() < 0.3, "{heard:?}");
     assert!(track.loudness.achieved_lufs <= TARGET_LUFS + 1e-9);
-    assert!(encode_file(&path, &DecodeLimits::default(), &|_| {}).unwrap() == track);
+    assert!(ingest(&path, &|_| {}).unwrap() == (track, bytes));
+}
+
+#[test]
+fn another_rate_is_resampled_on_the_way_to_the_exact_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.wav");
+    wav(&path, 2, 48_000, 48_000 * 3 + 17);
+    let (track, bytes) = ingest(&path, &|_| {}).unwrap();
+    assert_eq!(track.duration_samples, resampled_length(48_000 * 3 + 17, 48_000));
+    assert!(bytes.iter().all(|bytes| bytes.starts_with(b"OggS")));
+}
+
+/// Takes so many bytes, then fails like a full disk.
+struct Full(usize);
+
+impl std::io::Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_output_that_fails_ends_the_ingest_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_wav(folder.path(), 5, 6);
+    let file = fs::File::open(&path).unwrap();
+    let source = Source { file: &file, name: &path };
+    let outputs = [Full(usize::MAX), Full(50_000), Full(usize::MAX)];
+    let spool = tempfile::tempfile().unwrap();
+    let failed = encode_file(source, &DecodeLimits::default(), spool, outputs, &|_| {});
+    assert!(failed.unwrap_err().to_string().contains("no storage space"));
 }
 
 #[test]
@@ -143,7 +197,7 @@ fn a_refused_file_says_why_at_ingest_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("empty.flac");
     fs::write(&path, "").unwrap();
-    let refused = encode_file(&path, &DecodeLimits::default(), &|_| {}).unwrap_err();
+    let refused = ingest(&path, &|_| {}).unwrap_err();
     assert!(matches!(refused, IngestError::Decode(DecodeError::Empty)));
     assert_eq!(refused.to_string(), "the file is empty");
     assert!(!music().is_empty());
