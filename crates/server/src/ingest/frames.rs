@@ -46,8 +46,8 @@ impl Frame {
 
     /// Reads a frame; `None` at the end.
     pub(super) fn read(input: &mut impl Read) -> io::Result<Option<Self>> {
-        let mut kind = [0];
-        if input.read(&mut kind)? == 0 {
+        let mut kind = Vec::with_capacity(1);
+        if input.by_ref().take(1).read_to_end(&mut kind)? == 0 {
             return Ok(None);
         }
         let mut length = [0; 4];
@@ -61,7 +61,7 @@ impl Frame {
         if content.len() as u64 != u64::from(length) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let frame = match kind {
+        let frame = match kind[..] {
             [place @ 0..=2] => Self::Rendition(usize::from(place), content),
             [3] => {
                 let share = content.try_into().map_err(|_| invalid("a share has four bytes"))?;
@@ -194,5 +194,85 @@ impl Report {
                     .collect(),
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_frame() -> impl Strategy<Value = Frame> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..300);
+        prop_oneof![
+            (0..3_usize, bytes()).prop_map(|(place, bytes)| Frame::Rendition(place, bytes)),
+            (0.0..=1.0_f32).prop_map(Frame::Progress),
+            bytes().prop_map(Frame::Cover),
+            bytes().prop_map(Frame::Done),
+            bytes().prop_map(Frame::Failed),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_read_as_they_were_written(frames in prop::collection::vec(any_frame(), 0..8)) {
+            let mut bytes = Vec::new();
+            for frame in &frames {
+                frame.write(&mut bytes).unwrap();
+            }
+            let mut input = bytes.as_slice();
+            for frame in frames {
+                prop_assert_eq!(Frame::read(&mut input).unwrap(), Some(frame));
+            }
+            prop_assert_eq!(Frame::read(&mut input).unwrap(), None);
+        }
+
+        #[test]
+        fn nothing_that_is_said_panics(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
+            let mut input = bytes.as_slice();
+            while let Ok(Some(frame)) = Frame::read(&mut input) {
+                if let Frame::Progress(share) = frame {
+                    prop_assert!((0.0..=1.0).contains(&share));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_neither_read_nor_written() {
+        let mut input: &[u8] = &[4, 1, 0, 16, 0];
+        assert_eq!(Frame::read(&mut input).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let frame = Frame::Cover(vec![0; MAX_FRAME_BYTES as usize + 1]);
+        assert!(frame.write(&mut Vec::new()).is_err());
+    }
+
+    fn report() -> Report {
+        let tags =
+            Tags { title: "a\u{202e}b\0c".to_owned(), year: Some(70_000), ..Tags::default() };
+        let loudness =
+            Loudness { lufs: -20.0, true_peak_dbtp: -3.0, gain_db: 2.0, achieved_lufs: -18.0 };
+        let rendered = antiphon_types::Bitrate::ALL.map(|bitrate| Rendered {
+            bitrate,
+            bytes: 900,
+            header_bytes: 40,
+            samples: 5,
+            segments: vec![Segment { offset: 40, sample: 0 }],
+        });
+        Report::new(tags, loudness, &rendered)
+    }
+
+    #[test]
+    fn a_report_is_checked_before_it_is_believed() {
+        let honest = report();
+        assert!(honest.loudness().is_some() && honest.renditions([900; 3]).is_some());
+        assert!(honest.renditions([900, 900, 901]).is_none(), "other bytes came");
+        let tags = honest.tags();
+        assert_eq!((tags.title.as_str(), tags.year), ("ab c", None));
+        let endless = Report { gain_db: f64::INFINITY, ..report() };
+        assert!(endless.loudness().is_none());
+        let mut uneven = report();
+        uneven.renditions[1].samples = 6;
+        assert!(uneven.renditions([900; 3]).is_none());
     }
 }

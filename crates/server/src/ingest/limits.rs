@@ -6,9 +6,9 @@ use antiphon_media::DecodeLimits;
 
 /// CPU seconds for the smallest file.
 const LEAST_CPU_SECONDS: u64 = 60;
-/// CPU seconds for each further megabyte: a minute of music at 128 kbit/s takes
-/// one or two on a fast core.
-const CPU_SECONDS_PER_MEGABYTE: u64 = 20;
+/// CPU seconds for each further megabyte, which is five and a half minutes of
+/// speech at 24 kbit/s: ten of these on a fast core.
+const CPU_SECONDS_PER_MEGABYTE: u64 = 60;
 /// CPU seconds for the largest file.
 const MOST_CPU_SECONDS: u64 = 4 * 3600;
 /// Bytes of a second of decoded samples: two channels of 32-bit floats.
@@ -64,7 +64,11 @@ pub(super) fn apply(limits: &ChildLimits) -> std::io::Result<()> {
     };
     // At the soft limit a signal tells why; at the hard one it dies for certain.
     apply(Resource::Cpu, limits.cpu_seconds, limits.cpu_seconds + 2)?;
-    apply(Resource::As, limits.memory_bytes, limits.memory_bytes)?;
+    let memory = apply(Resource::As, limits.memory_bytes, limits.memory_bytes);
+    // Some systems know this limit by name alone.
+    if cfg!(target_os = "linux") {
+        memory?;
+    }
     apply(Resource::Fsize, limits.file_bytes, limits.file_bytes)?;
     apply(Resource::Nofile, limits.open_files, limits.open_files)?;
     apply(Resource::Core, 0, 0)?;
@@ -84,6 +88,6 @@ mod tests {
     #[test]
     fn time_grows_with_the_file_and_has_an_end() {
         let of = |bytes| ChildLimits::for_file(bytes).cpu_seconds;
-        assert_eq!((of(0), of(10_000_000), of(u64::MAX)), (60, 260, 14_400));
+        assert_eq!((of(0), of(10_000_000), of(u64::MAX)), (60, 660, 14_400));
     }
 }

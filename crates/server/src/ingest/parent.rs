@@ -114,7 +114,11 @@ impl Worker {
         let deadline = Instant::now() + limits.wall;
         let mut intake = Intake::new(&self.folder)?;
         loop {
+            // A child that never falls silent must not outrun the clock.
             let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ChildError::Slow(limits.wall));
+            }
             match frames.recv_timeout(left) {
                 Ok(Ok(Frame::Rendition(place, bytes))) => intake.rendition(place, &bytes)?,
                 Ok(Ok(Frame::Progress(share))) => progress(share),
@@ -144,8 +148,11 @@ impl Worker {
         let mut command = Command::new(&self.program);
         command.arg(CHILD_COMMAND).args(ChildArgs::line(limits, name));
         command.current_dir(&self.folder).stdin(file).stdout(Stdio::piped()).stderr(Stdio::null());
-        if cfg!(unix) {
+        #[cfg(unix)]
+        {
             command.env_clear();
+            // What the child might start dies with it.
+            std::os::unix::process::CommandExt::process_group(&mut command, 0);
         }
         let mut child = command.spawn().map_err(ChildError::Start)?;
         let stdout = child.stdout.take();
@@ -221,7 +228,14 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Both fail only for one that is gone already.
+        // These fail only for one that is gone already. It has not been waited
+        // for, or its group is empty: the number is nobody else's.
+        #[cfg(unix)]
+        if let Some(group) =
+            i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw)
+        {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
