@@ -5,6 +5,7 @@
 //! else the machine does falls on both.
 
 mod duel;
+mod ingest;
 mod link;
 mod machine;
 mod program;
@@ -35,6 +36,8 @@ pub struct Args {
     json: Option<PathBuf>,
     #[command(flatten)]
     store: store::Options,
+    #[command(flatten)]
+    ingest: ingest::Options,
 }
 
 /// Rows that are measured by the same means.
@@ -48,6 +51,7 @@ struct Group {
 
 const GROUPS: &[Group] = &[
     Group { name: "link", rows: link::rows, measure: link::measure },
+    Group { name: "ingest", rows: ingest::rows, measure: ingest::measure },
     Group { name: "store", rows: store::rows, measure: store::measure },
 ];
 
@@ -57,6 +61,7 @@ struct Plan<'a> {
     pairs: u32,
     rows: Vec<&'a str>,
     store: &'a store::Options,
+    ingest: &'a ingest::Options,
 }
 
 impl Plan<'_> {
@@ -89,7 +94,13 @@ pub fn run(args: &Args) -> Result<()> {
             continue;
         }
         named = true;
-        let plan = Plan { compare: args.compare, pairs: args.pairs, rows, store: &args.store };
+        let plan = Plan {
+            compare: args.compare,
+            pairs: args.pairs,
+            rows,
+            store: &args.store,
+            ingest: &args.ingest,
+        };
         let measured = (group.measure)(&plan)?;
         outcome.rows.extend(measured.rows);
         outcome.failures.extend(measured.failures);

@@ -1,5 +1,10 @@
 //! The machine on which a benchmark runs.
 
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
 /// Which core each process is pinned to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Cores {
@@ -29,6 +34,64 @@ impl Cores {
     }
 }
 
+impl Cores {
+    /// Pins this thread to both cores, and with it what it starts from now on.
+    pub(super) fn pin_all(self) {
+        #[cfg(target_os = "linux")]
+        {
+            let mut set = nix::sched::CpuSet::new();
+            let cores = [self.server, self.client].into_iter().flatten();
+            let known = cores.map(|core| set.set(core)).filter(Result::is_ok).count();
+            let this = nix::unistd::Pid::from_raw(0);
+            if known > 0 && nix::sched::sched_setaffinity(this, &set).is_err() {
+                eprintln!("bench: nothing is pinned to cores");
+            }
+        }
+    }
+}
+
+/// Does something, and looks every 20 ms how much memory (resident, shared
+/// pages counted in each) all processes have together that were started for
+/// it; `None` where the system does not say.
+pub(super) fn peak_memory_while<T: Send>(work: impl FnOnce() -> T + Send) -> (T, Option<u64>) {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut peak = None;
+            while !done.load(Ordering::Relaxed) {
+                peak = peak.max(memory_of_children(std::process::id()));
+                thread::sleep(Duration::from_millis(20));
+            }
+            peak
+        });
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        (result, watch.join().unwrap_or(None))
+    })
+}
+
+/// Resident memory of all that a process has started, in bytes.
+fn memory_of_children(process: u32) -> Option<u64> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    let lists = threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let children: Vec<u32> = lists
+        .flat_map(|list| list.split(' ').filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
+        .collect();
+    let of = |child: &u32| {
+        let own = resident_bytes(*child).unwrap_or(0);
+        own + memory_of_children(*child).unwrap_or(0)
+    };
+    Some(children.iter().map(of).sum())
+}
+
+fn resident_bytes(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
 /// The cores that this process may use; `None` where the system does not say.
 #[cfg(target_os = "linux")]
 fn allowed() -> Option<Vec<usize>> {
@@ -45,5 +108,5 @@ fn allowed() -> Option<Vec<usize>> {
 /// Has the system forget what it keeps of files in memory; false where it
 /// cannot, or this user may not.
 pub(super) fn drop_caches() -> bool {
-    cfg!(target_os = "linux") && std::fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
+    cfg!(target_os = "linux") && fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
 }
