@@ -79,6 +79,7 @@ const TABLE: &[(&str, MayUse)] = &[
             "antiphon-handshake",
             "antiphon-net",
             "antiphon-store",
+            "antiphon-media",
             "antiphon-tracker",
         ]),
     ),

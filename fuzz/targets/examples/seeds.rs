@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use antiphon_handshake::identity::NodeSecret;
+use antiphon_media::{encode, extend_i16, synth};
 use antiphon_types::{Bitrate, BlobId, BlobSize, Segment};
 use antiphon_wire::message::{encode_block_header, encode_message};
 use antiphon_wire::proto::{
@@ -29,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     seeds.extend([records()?, names(), identity()]);
     seeds.extend(handshakes());
     seeds.extend(folders());
+    seeds.extend(music()?);
     for (target, name, input) in seeds {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
@@ -113,6 +115,43 @@ fn folders() -> Vec<Seed> {
         ]
     });
     of_blobs.chain(of_indices).collect()
+}
+
+/// A tenth of a second in each format that is made without an encoder of others.
+fn music() -> Result<Vec<Seed>, Box<dyn Error>> {
+    let samples = &synth::synthesise(5, 1)[..8_820];
+    let seed =
+        |name: &str, kind: u8, file: &[u8]| ("music", name.to_owned(), [&[kind], file].concat());
+    let mut pcm = Vec::new();
+    extend_i16(&mut pcm, samples);
+    let mut wav = b"RIFF\x5e\x11\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x44\xac\0\0".to_vec();
+    wav.extend(b"\x88\x58\x01\0\x02\0\x10\0data\x3a\x11\0\0");
+    wav.extend(pcm.iter().step_by(4).flat_map(|sample| sample.to_le_bytes()));
+    let ogg = encode(samples, Bitrate::Kbps96)?.bytes;
+    let tag = b"ID3\x04\0\0\0\0\0\x1fTIT2\0\0\0\x05\0\0\x03NameTDRC\0\0\0\x06\0\0\x031999\0";
+    let mp3 = [&tag[..], &[&[0xff, 0xfb, 0x90, 0x64][..], &[0; 413]].concat().repeat(3)].concat();
+    // One frame of 4,096 samples that are all 0, of one channel.
+    let flac = [
+        &b"fLaC\x80\0\0\x22\x10\0\x10\0\0\0\0\0\0\0\x0a\xc4\x40\xf0\0\0\x10\0"[..],
+        &[0; 16],
+        b"\xff\xf8\xc9\x08\0\x95\0\0\0\x21\xbd",
+    ];
+    let flac = flac.concat();
+    // A length of 36 bits; a picture of 256 MiB; a box that ends beyond 2^64.
+    let mut long = flac.clone();
+    long[21..26].fill(0xff);
+    let giant = b"ID3\x04\0\0\x7f\x7f\x7f\x7fAPIC\x7f\x7f\x7f\x0f\0\0\0image/png\0\x03\0";
+    let mut endless = b"\0\0\0\x0cftypM4A \0\0\0\x01moov".to_vec();
+    endless.extend([0xff; 8]);
+    Ok(vec![
+        seed("wav", 0, &wav),
+        seed("flac", 1, &flac),
+        seed("mp3", 2, &mp3),
+        seed("ogg", 0x84, &ogg),
+        seed("flac-long", 1, &long),
+        seed("picture", 2, giant),
+        seed("box", 3, &endless),
+    ])
 }
 
 fn protobuf() -> Vec<Seed> {

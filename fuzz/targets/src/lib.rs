@@ -19,6 +19,7 @@
 //! ```
 
 mod handshake;
+mod music;
 mod names;
 mod script;
 mod store;
@@ -26,6 +27,7 @@ mod tracker;
 mod wire;
 
 pub use handshake::{handshake, identity, transport};
+pub use music::music;
 pub use names::names;
 pub use store::{folder, proofs};
 pub use tracker::tracker;
@@ -50,4 +52,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("proofs", proofs),
     ("folder", folder),
     ("tracker", tracker),
+    ("music", music),
 ];
