@@ -317,3 +317,117 @@ impl Gate {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use antiphon_types::{Bitrate, BlobId, BlobSize, Segment};
+
+    fn part(id: u64, from: u64) -> (Part, BlockSet) {
+        let size = BlobSize::new(100_000).unwrap();
+        let segment = Segment { offset: 4_000, sample: 0 };
+        let rendition = Rendition::new(
+            Bitrate::Kbps160,
+            BlobId::new([1; 32]),
+            size,
+            4_000,
+            200_000,
+            vec![segment],
+        );
+        let part = Part {
+            id: PlayId(id),
+            rendition: rendition.unwrap(),
+            key: RenditionKey::new([0; 32]),
+            from,
+            until: 200_000,
+            opens: from == 0,
+        };
+        (part, BlockSet::empty(size))
+    }
+
+    fn id(step: &Step) -> Option<u64> {
+        match step {
+            Step::Part(part) => Some(part.id.0),
+            _ => None,
+        }
+    }
+
+    fn now() -> Option<Instant> {
+        Some(Instant::now())
+    }
+
+    #[test]
+    fn parts_come_in_order_and_a_splice_stands_between() {
+        let deck = Deck::new(1.0);
+        let (first, blocks) = part(1, 0);
+        deck.load(first, blocks);
+        let (next, blocks) = part(3, 0);
+        deck.append(next, blocks);
+        let epoch = deck.orders().epoch;
+        assert_eq!(id(&deck.next(epoch, None, now())), Some(1));
+        let (spliced, blocks) = part(2, 90_000);
+        assert!(deck.splice(PlayId(1), spliced, blocks).is_some());
+        assert_eq!(deck.end_of(PlayId(1)), Some(90_000), "it ends where the other begins");
+        assert_eq!(id(&deck.next(epoch, Some(PlayId(1)), now())), Some(2));
+        assert_eq!(id(&deck.next(epoch, Some(PlayId(2)), now())), Some(3));
+        let (late, blocks) = part(4, 90_000);
+        assert!(deck.splice(PlayId(1), late, blocks).is_none(), "that part is gone");
+        assert!(matches!(deck.next(epoch, Some(PlayId(3)), now()), Step::TimedOut));
+        deck.set_over(true);
+        assert!(matches!(deck.next(epoch, Some(PlayId(3)), now()), Step::Over));
+    }
+
+    #[test]
+    fn a_jump_ends_all_waiting_and_takes_the_leave_to_sound_back() {
+        let deck = Deck::new(1.0);
+        let (first, blocks) = part(1, 0);
+        deck.load(first, blocks);
+        let (next, blocks) = part(2, 0);
+        deck.append(next, blocks);
+        let epoch = deck.orders().epoch;
+        deck.set_go(true);
+        let waiter = std::thread::spawn({
+            let deck = deck.clone();
+            move || deck.wait_for_block(epoch, PlayId(1), 3, None)
+        });
+        deck.jump_to(PlayId(2));
+        assert_eq!(waiter.join().unwrap(), Waited::Jumped);
+        assert!(matches!(deck.next(epoch, None, now()), Step::Jumped));
+        let orders = deck.orders();
+        assert!(!orders.go, "what comes has not been looked at");
+        assert_eq!(id(&deck.next(orders.epoch, None, now())), Some(2));
+        deck.stop();
+        assert!(matches!(deck.next(orders.epoch, Some(PlayId(2)), None), Step::Stopped));
+    }
+
+    #[test]
+    fn a_block_is_waited_for_and_one_gone_bad_again() {
+        let deck = Deck::new(1.0);
+        let (first, blocks) = part(1, 0);
+        let gate = deck.load(first, blocks);
+        let epoch = deck.orders().epoch;
+        let wait = |deck: &Deck, deadline| deck.wait_for_block(epoch, PlayId(1), 3, deadline);
+        assert_eq!(wait(&deck, now()), Waited::TimedOut);
+        let waiter = std::thread::spawn({
+            let deck = deck.clone();
+            move || deck.wait_for_block(epoch, PlayId(1), 3, None)
+        });
+        gate.open(3);
+        assert_eq!(waiter.join().unwrap(), Waited::There);
+        deck.shut(PlayId(1), 3);
+        assert_eq!(wait(&deck, now()), Waited::TimedOut);
+    }
+
+    #[test]
+    fn running_dry_of_an_older_jump_holds_nothing() {
+        let deck = Deck::new(1.0);
+        let (first, blocks) = part(1, 0);
+        deck.load(first, blocks);
+        let epoch = deck.orders().epoch;
+        deck.set_go(true);
+        deck.hold(epoch - 1);
+        assert!(deck.orders().go);
+        deck.hold(epoch);
+        assert!(!deck.orders().go);
+    }
+}

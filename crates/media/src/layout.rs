@@ -4,7 +4,7 @@
 //! * The identification header stands on its own page, comment and setup
 //!   header on the next (Vorbis I appendix A.2); then audio begins.
 //! * The first pages of audio are tiny, so that a decoder has sound after a
-//!   few hundred bytes; later ones hold a quarter of a second, at most about
+//!   few hundred bytes; later ones hold an eighth of a second, at most about
 //!   8 KiB.
 //! * For each 10 s boundary a page begins with the last packet that ends at or
 //!   before it. That packet primes a decoder started there, and everything
@@ -23,7 +23,7 @@ use crate::vorbis::{Identification, MAX_PACKET_BYTES, PageReader, is_header};
 /// A page is closed before its packets pass this many bytes.
 const PAGE_BYTES: usize = 8 * 1024;
 /// A page is closed when it holds this many samples.
-const PAGE_SAMPLES: u64 = SAMPLE_RATE as u64 / 4;
+const PAGE_SAMPLES: u64 = SAMPLE_RATE as u64 / 8;
 /// The first page of audio; each further one may hold twice as many samples.
 const FIRST_PAGE_SAMPLES: u64 = 1024;
 /// A page has room for 255 lacing values.

@@ -17,7 +17,7 @@ use crate::vorbis::{Placed, VorbisStream};
 /// `sample`; what comes before that sample is in the packet, so a part that
 /// ends at the boundary is not complete without this page. The format bounds
 /// it: a page is closed before its packets pass 8 KiB, and has a header of 27
-/// bytes and at most 255 lacing values. It holds a fifth of a second or more
+/// bytes and at most 255 lacing values. It holds a tenth of a second or more
 /// at every bitrate, so the tail is there too.
 pub const SPLICE_TAIL_BYTES: u64 = 8 * 1024 + 27 + 255;
 
@@ -212,7 +212,7 @@ impl PartDecoder {
 
     /// The next samples, or `None` until more is pushed.
     ///
-    /// A chunk holds up to a page, which is a quarter of a second or less.
+    /// A chunk holds up to a page, which is an eighth of a second or less.
     /// After an error the decoder is of no more use.
     pub fn next_chunk(&mut self) -> Result<Option<PartChunk<'_>>, StreamError> {
         if !self.has_headers {

@@ -81,7 +81,7 @@ impl StreamDecoder {
     /// The next samples, interleaved stereo, or `None` until more is pushed.
     ///
     /// A chunk is one page: the first of a rendition has some milliseconds,
-    /// later ones about a quarter of a second.
+    /// later ones about an eighth of a second.
     pub fn next_chunk(&mut self) -> Result<Option<DecodedChunk<'_>>, StreamError> {
         Ok(self.stream.next_chunk()?)
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{BlobId, BlobSize};
+use crate::{BLOCK_BYTES, BlobId, BlobSize};
 
 /// Samples per second and channel of every rendition.
 pub const SAMPLE_RATE: u32 = 44_100;
@@ -144,9 +144,6 @@ impl Rendition {
     /// bytes and 255 lacing values. What ends at a boundary stands in the page
     /// that begins with it, which is therefore needed too.
     pub const PAGE_BYTES: u64 = 8 * 1024 + 27 + 255;
-    /// How far before the place that the segment table suggests decoding begins
-    /// after a seek.
-    const SEEK_MARGIN: u64 = 12 * 1024;
 
     /// Checks that the parts fit together.
     ///
@@ -221,11 +218,31 @@ impl Rendition {
         self.segments[after.saturating_sub(1)]
     }
 
-    /// Where to begin decoding for `sample` amid a segment: probably at least two
-    /// pages before its own, else at the segment's first page.
+    /// Where to begin decoding for `sample`: the start of the block in which a
+    /// page before its own probably begins, or the segment's first page.
+    ///
+    /// A guess, since the rate of the music swings within a segment. A decoder
+    /// that finds itself too late wants earlier bytes.
     pub fn seek_offset(&self, sample: u64) -> u64 {
-        let guess = self.offset_at(sample).saturating_sub(Self::SEEK_MARGIN);
-        guess.max(self.segment_for(sample).offset)
+        self.seek_offset_near(sample, self.offset_at(sample))
+    }
+
+    /// The same where `sample` is expected at that offset.
+    pub fn seek_offset_near(&self, sample: u64, expected: u64) -> u64 {
+        let guess = expected.saturating_sub(self.seek_margin());
+        let block = guess - guess % u64::from(BLOCK_BYTES);
+        block.max(self.segment_for(sample).offset)
+    }
+
+    /// How far before the expected place a seek begins, in bytes: a page (an
+    /// eighth of a second) and what the place is commonly off by. More would cost
+    /// a block more often than less costs a round trip.
+    const fn seek_margin(&self) -> u64 {
+        match self.bitrate {
+            Bitrate::Kbps96 => 3_584,
+            Bitrate::Kbps160 => 4_608,
+            Bitrate::Kbps320 => 7_680,
+        }
     }
 
     /// The offset up to which bytes are needed to decode everything before
