@@ -13,6 +13,7 @@ pub mod failure;
 pub mod floors;
 pub mod fuzz;
 pub mod lab;
+pub mod memory;
 pub mod test;
 pub mod tidy;
 pub mod tools;

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::memory;
+
 /// Which core each process is pinned to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Cores {
@@ -59,7 +61,7 @@ pub(super) fn peak_memory_while<T: Send>(work: impl FnOnce() -> T + Send) -> (T,
         let watch = scope.spawn(|| {
             let mut peak = None;
             while !done.load(Ordering::Relaxed) {
-                peak = peak.max(memory_of_children(std::process::id()));
+                peak = peak.max(memory::of_descendants(std::process::id()));
                 thread::sleep(Duration::from_millis(20));
             }
             peak
@@ -68,28 +70,6 @@ pub(super) fn peak_memory_while<T: Send>(work: impl FnOnce() -> T + Send) -> (T,
         done.store(true, Ordering::Relaxed);
         (result, watch.join().unwrap_or(None))
     })
-}
-
-/// Resident memory of all that a process has started, in bytes.
-fn memory_of_children(process: u32) -> Option<u64> {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).ok()?;
-    let lists = threads
-        .flatten()
-        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let children: Vec<u32> = lists
-        .flat_map(|list| list.split(' ').filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
-        .collect();
-    let of = |child: &u32| {
-        let own = resident_bytes(*child).unwrap_or(0);
-        own + memory_of_children(*child).unwrap_or(0)
-    };
-    Some(children.iter().map(of).sum())
-}
-
-fn resident_bytes(process: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// The cores that this process may use; `None` where the system does not say.
