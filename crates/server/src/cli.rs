@@ -216,7 +216,7 @@ impl IngestReport {
                 state.skipped.len()
             );
             for (path, reason) in &state.skipped {
-                println!("  skipped {}: {reason}", path.display());
+                println!("  skipped {}: {reason}", printable(&path.to_string_lossy()));
             }
         }
         if state.skipped.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -228,9 +228,7 @@ impl Observer for IngestReport {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.under_way.insert(path.to_owned(), share.clamp(0.0, 1.0));
         self.bar.set_message(
-            path.file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
+            printable(&path.file_name().unwrap_or_default().to_string_lossy())
                 .chars()
                 .take(40)
                 .collect::<String>(),
@@ -266,6 +264,11 @@ impl Observer for IngestReport {
             self.say(&line.to_string());
         }
     }
+}
+
+/// A file's name for a terminal, to which control characters are commands.
+fn printable(name: &str) -> String {
+    name.replace(char::is_control, "\u{fffd}")
 }
 
 fn list(folder: &Path, args: &ListArgs) -> Result<ExitCode, Failure> {

@@ -15,6 +15,8 @@ mod cache;
 mod crowd;
 #[cfg(target_os = "linux")]
 mod disk;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod ingest;
 #[cfg(target_os = "linux")]
 mod introduction;
@@ -24,6 +26,7 @@ mod latency;
 mod lifecycle;
 mod login;
 mod loss;
+mod loudness;
 #[cfg(target_os = "linux")]
 mod priority;
 mod python;
