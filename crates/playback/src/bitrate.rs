@@ -17,8 +17,6 @@ use std::time::Duration;
 
 use antiphon_types::Bitrate;
 
-use crate::random::Random;
-use crate::simulate::Outlook;
 use crate::throughput::Throughput;
 
 /// What a listener wants.
@@ -134,19 +132,6 @@ const LADDER_HIGH: Duration = Duration::from_secs(10);
 /// That fast, in bytes per second: 1.5 Mbit/s (B09).
 const LADDER_FAST: f64 = 187_500.0;
 
-/// How far is looked ahead.
-const HORIZON: Duration = Duration::from_secs(120);
-/// How many futures are simulated for each rendition.
-const FUTURES: u32 = 60;
-/// What a second of standing still in each minute costs, in kbit/s: as much as
-/// listeners are said to mind it, and three times over, since a simulation knows
-/// less than it seems.
-const STALL_COST: f64 = 3.0 * 64.0;
-/// What a change must promise, in kbit/s, to be worth it.
-const WORTH: f64 = 8.0;
-/// With less than this buffered nothing higher than before is begun.
-const UP_FROM: Duration = Duration::from_secs(12);
-
 /// Chooses renditions for one play.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Chooser {
@@ -240,52 +225,10 @@ fn ladder(now: &Situation<'_>) -> BitrateDecision {
 }
 
 fn predict(now: &Situation<'_>) -> BitrateDecision {
-    let lowest_rate = now.candidates.first().map_or(1.0, |lowest| lowest.bytes_per_second);
-    let promises = now.candidates.iter().map(|candidate| {
-        let promise = promise(now, candidate, lowest_rate);
-        (candidate.bitrate, promise)
-    });
-    let promises = promises.collect::<Vec<_>>();
-    let promise_of = |bitrate| {
-        let found = promises.iter().find(|(of, _)| *of == bitrate);
-        found.map_or(f64::MIN, |(_, promise)| *promise)
+    let best = crate::plan::best(now);
+    let reason = match best {
+        Some(_) => BitrateReason::BestExpected,
+        None => BitrateReason::Steady,
     };
-    let best = promises.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
-    let Some((best, promise)) = best else {
-        return BitrateDecision { bitrate: now.current, reason: BitrateReason::Steady };
-    };
-    let keep = |reason| BitrateDecision { bitrate: now.current, reason };
-    if best == now.current {
-        keep(BitrateReason::BestExpected)
-    } else if best > now.current && now.buffered < UP_FROM {
-        keep(BitrateReason::BufferLow)
-    } else if promise - promise_of(now.current) < WORTH {
-        keep(BitrateReason::NotWorthASwitch)
-    } else {
-        BitrateDecision { bitrate: best, reason: BitrateReason::BestExpected }
-    }
-}
-
-/// What is to be had of a rendition, in kbit/s: how much of it is played, less
-/// what standing still costs.
-fn promise(now: &Situation<'_>, candidate: &Candidate, lowest_rate: f64) -> f64 {
-    let chain = now.link.chain();
-    let mut random = Random::new(now.seed);
-    let outlook = Outlook {
-        buffered: now.buffered,
-        remaining: now.remaining,
-        bytes_per_second: candidate.bytes_per_second,
-        lowest_bytes_per_second: lowest_rate.min(candidate.bytes_per_second),
-        most_buffered: now.most_buffered,
-    };
-    let minutes = now.remaining.min(HORIZON).as_secs_f64() / 60.0;
-    let (mut stalled, mut high) = (0.0, 0.0);
-    for _ in 0..FUTURES {
-        let future = outlook.play_on(&chain, &mut random, HORIZON);
-        stalled += future.stalled;
-        high += future.share_high;
-    }
-    let (stalled, high) = (stalled / f64::from(FUTURES), high / f64::from(FUTURES));
-    let (top, low) = (f64::from(candidate.bitrate.kbps()), 96.0);
-    low + (top - low) * high - STALL_COST * stalled / minutes.max(0.1)
+    BitrateDecision { bitrate: best.unwrap_or(now.current), reason }
 }

@@ -51,6 +51,7 @@
 //! speed 8 the emergency reserve of 3 s lasts 375 ms.
 
 mod bitrate;
+mod plan;
 mod playout;
 mod policy;
 mod random;

@@ -143,9 +143,8 @@ impl StartPolicy {
 pub fn count_stalled(link: &Throughput, outlook: &Outlook, of: u32, seed: u64) -> u32 {
     let chain = link.chain();
     let mut random = Random::new(seed);
-    let stalls =
-        |random: &mut Random| outlook.play_on(&chain, random, outlook.remaining).stalls > 0;
-    let stalled = (0..of).filter(|_| stalls(&mut random)).count();
+    let numbers = (0_usize..).take(usize::try_from(of).unwrap_or(usize::MAX));
+    let stalled = numbers.filter(|number| outlook.stalls(chain.walk(*number, &mut random))).count();
     u32::try_from(stalled).unwrap_or(of)
 }
 

@@ -12,7 +12,7 @@ use crate::random::Random;
 
 /// Levels of throughput: 0 for next to nothing, then half octaves from
 /// [`LOWEST`] on.
-pub(crate) const LEVELS: usize = 28;
+pub(crate) const LEVELS: usize = 20;
 /// Throughput of level 1, in bytes per second: 1 kB/s (8 kbit/s).
 const LOWEST: f64 = 1_000.0;
 /// Octaves between two levels.
@@ -28,20 +28,30 @@ const LEAST_BUSY: Duration = Duration::from_millis(200);
 /// much as some minutes of this one.
 const MOST_LEARNED: f64 = 240.0;
 /// The prior of each row of the chain, in observations.
-const PRIOR_WEIGHT: f64 = 3.0;
-/// How much of its distance from the middle a level keeps in a step, says the
-/// prior: rates wander, but not away.
-const PRIOR_KEEPS: f64 = 0.8;
-/// How far a step strays from that, in levels (standard deviation).
-const PRIOR_STRAYS: f64 = 1.2;
-/// How many steps fall by any number of levels, says the prior.
-const PRIOR_FALLS: f64 = 0.02;
-/// How many lead to nothing at all.
-const PRIOR_OUTAGE: f64 = 0.003;
-/// How many of those from nothing lead to nothing again.
-const PRIOR_STAYS_OUT: f64 = 0.5;
-/// What the believed rate counts beside what was seen, in observations.
-const MIDDLE_WEIGHT: f64 = 2.0;
+const PRIOR_WEIGHT: f32 = 3.0;
+/// What is believed of a link before it is seen: how much of its distance from
+/// its mean level it keeps in a step ...
+const KEEPS: f32 = 0.91;
+/// ... how far it strays from that in most steps, in levels (deviation) ...
+const STRAYS: f32 = 0.75;
+/// ... and in some: how many, and how far ...
+const JUMPS: (f32, f32) = (0.05, 2.5);
+/// ... how often it is gone, and how often it then stays so ...
+const GONE: (f32, f32) = (0.000_5, 0.7);
+/// ... how far what is seen in a moment is from the mean of the next minutes
+/// (deviation, in levels) ...
+const WANDERS: f32 = 1.3;
+/// ... in how many steps it moves on, so that more are worth a sight more ...
+const FORGETS: f32 = 12.0;
+/// ... and how far the mean itself moves, however long it was watched.
+const DRIFTS: f32 = 0.35;
+/// Eight values of equal probability, of a normal distribution.
+const QUANTILES: [f32; 8] = [-0.157, 0.489, -1.534, 0.887, 0.157, -0.489, 1.534, -0.887];
+
+/// Silence while something should come: after so long it is a sight of the link.
+const SILENCE: Duration = Duration::from_secs(1);
+/// What was seen longer ago than this may have become something else.
+const FRESH: Duration = Duration::from_secs(10);
 
 /// The throughput of a source, or of all together, as it was observed.
 ///
@@ -59,11 +69,17 @@ pub struct Throughput {
     busy_since: Option<Timestamp>,
     /// The bin that is being filled.
     current: Bin,
+    /// When the last full bin ended.
+    filled_at: Timestamp,
+    /// The latest time seen.
+    now: Timestamp,
+    /// Bytes of the latest delivery.
+    delivery: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Bin {
-    bytes: u64,
+    bytes: f64,
     busy: Duration,
 }
 
@@ -95,6 +111,9 @@ impl Throughput {
             counts: Box::new([[0; LEVELS]; LEVELS]),
             busy_since: None,
             current: Bin::default(),
+            filled_at: Timestamp::ZERO,
+            now: Timestamp::ZERO,
+            delivery: 0,
         }
     }
 
@@ -106,25 +125,34 @@ impl Throughput {
         }
     }
 
-    /// So many bytes came.
+    /// So many bytes came. They flowed evenly since the delivery before.
     pub fn handle_delivered(&mut self, now: Timestamp, bytes: u32) {
-        if self.busy_since.is_none() {
-            // It was not waited for, and says nothing of what the link bears.
-            return;
+        self.now = self.now.max(now);
+        // What was not waited for says nothing of what the link bears.
+        if let Some(since) = self.busy_since {
+            self.delivery = bytes;
+            self.spread(since, f64::from(bytes));
         }
-        self.pass(now);
-        self.current.bytes = self.current.bytes.saturating_add(u64::from(bytes));
     }
 
     /// Time passed.
     pub fn handle_time(&mut self, now: Timestamp) {
-        self.pass(now);
+        self.now = self.now.max(now);
     }
 
     /// Nothing is on its way any more.
     pub fn handle_idle(&mut self, now: Timestamp) {
-        self.pass(now);
+        self.now = self.now.max(now);
+        if let Some(since) = self.busy_since.filter(|_| self.silent() >= SILENCE) {
+            // It was given up: nothing came in all that time.
+            self.spread(since, 0.0);
+        }
         self.busy_since = None;
+    }
+
+    /// How long nothing has come though something should.
+    fn silent(&self) -> Duration {
+        self.busy_since.map_or(Duration::ZERO, |since| self.now.saturating_since(since))
     }
 
     /// Bytes per second as they are now: of the last bins in which the link was
@@ -141,10 +169,33 @@ impl Throughput {
             weights += weight;
             weight *= 0.7;
         }
+        let silent = self.silent();
+        if silent >= SILENCE {
+            weights += silent.as_secs_f64();
+        }
         match weights > 0.0 {
             true => sum / weights,
             false => self.believed_rate(),
         }
+    }
+
+    /// The level at which the link is now, and whether it was seen.
+    fn level(&self) -> (usize, bool) {
+        let last = self.bins.back().filter(|_| self.now.saturating_since(self.filled_at) < FRESH);
+        let seen = match self.current.rate() {
+            Some(rate) => Some(rate),
+            None => last.map(|level| rate_of(usize::from(*level))),
+        };
+        let silent = self.silent();
+        if silent > BIN / 4 {
+            // At best the next delivery comes this instant.
+            let time = (self.current.busy + silent).as_secs_f64();
+            let most = (self.current.bytes + f64::from(self.delivery)) / time;
+            if seen.map_or(silent >= SILENCE, |seen| most < seen) {
+                return (level_of(most), true);
+            }
+        }
+        (level_of(seen.unwrap_or_else(|| self.believed_rate())), seen.is_some())
     }
 
     /// Whether anything was seen or learned of the link, in this session or an
@@ -170,27 +221,22 @@ impl Throughput {
         Learned::new(&chain)
     }
 
-    /// The level about which the rate wanders: the mean of what was seen and
-    /// learned.
-    #[expect(clippy::cast_precision_loss, reason = "levels and counts")]
-    fn middle(&self) -> f64 {
-        let mut sum = MIDDLE_WEIGHT * level_of(self.believed_rate()) as f64;
-        let mut weights = MIDDLE_WEIGHT;
+    /// The mean level of the next minutes, and how sure that is (deviation).
+    fn middle(&self) -> (f32, f32) {
+        let (level, seen) = self.level();
+        let mut weight = if seen { FORGETS / 2.0 } else { 1.0 };
+        let mut sum = number(level) * weight;
         for level in self.bins.iter().filter(|level| **level > 0) {
-            sum += f64::from(*level);
-            weights += 1.0;
+            sum += f32::from(*level);
+            weight += 1.0;
         }
         for (_, to, count) in self.learned.iter().flat_map(|learned| &learned.transitions) {
             if *to > 0 {
-                sum += f64::from(*to) * count;
-                weights += count;
+                sum += f32::from(*to) * share(*count);
+                weight += share(*count);
             }
         }
-        if let Some(rate) = self.current.rate().filter(|_| self.bins.is_empty()) {
-            sum += 2.0 * level_of(rate) as f64;
-            weights += 2.0;
-        }
-        sum / weights
+        (sum / weight, (WANDERS / (1.0 + weight / FORGETS).sqrt()).hypot(DRIFTS))
     }
 
     fn believed_rate(&self) -> f64 {
@@ -203,14 +249,22 @@ impl Throughput {
         if weights > 0.0 { sum / weights } else { self.prior_rate }
     }
 
-    fn pass(&mut self, now: Timestamp) {
-        let Some(mut since) = self.busy_since else { return };
-        while since < now {
-            let left = BIN.saturating_sub(self.current.busy);
-            let busy = now.saturating_since(since).min(left);
-            self.current.busy += busy;
-            since = since + busy;
+    /// So many bytes flowed evenly from then until now.
+    fn spread(&mut self, mut since: Timestamp, bytes: f64) {
+        let took = self.now.saturating_since(since);
+        if took.is_zero() {
+            self.current.bytes += bytes;
+        }
+        // Of a silence no more than the history counts.
+        since = since.max(self.now.saturating_sub(BIN * u32::try_from(WINDOW).unwrap_or(1)));
+        while since < self.now {
+            let room = BIN.saturating_sub(self.current.busy);
+            let part = self.now.saturating_since(since).min(room);
+            self.current.bytes += bytes * part.as_secs_f64() / took.as_secs_f64();
+            self.current.busy += part;
+            since = since + part;
             if self.current.busy >= BIN {
+                self.filled_at = since;
                 self.close_bin();
             }
         }
@@ -233,50 +287,60 @@ impl Throughput {
         }
     }
 
-    /// The chain that these observations make likely.
+    /// The chains that these observations make likely.
     pub(crate) fn chain(&self) -> Chain {
-        let mut rows = vec![[0.0_f64; LEVELS]; LEVELS];
-        let middle = self.middle();
-        for (from, row) in rows.iter_mut().enumerate() {
-            add_prior(row, from, middle);
-        }
+        let mut steps = [[0.0_f32; LEVELS]; LEVELS];
         for (from, to, count) in self.learned.iter().flat_map(|learned| &learned.transitions) {
-            rows[usize::from(*from)][usize::from(*to)] += count;
+            steps[usize::from(*from)][usize::from(*to)] += share(*count);
         }
-        for (row, counts) in rows.iter_mut().zip(self.counts.iter()) {
+        for (row, counts) in steps.iter_mut().zip(self.counts.iter()) {
             for (sum, count) in row.iter_mut().zip(counts) {
-                *sum += f64::from(*count);
+                *sum += share(f64::from(*count));
             }
         }
-        Chain::new(&rows, level_of(self.rate()))
+        let (middle, deviation) = self.middle();
+        let guess = |quantile: &f32| {
+            Guess::new(&steps, (middle + quantile * deviation).clamp(0.0, number(LEVELS)))
+        };
+        Chain { guesses: QUANTILES.iter().map(guess).collect(), start: self.level().0 }
     }
 }
 
 impl Bin {
     fn rate(&self) -> Option<f64> {
-        #[expect(clippy::cast_precision_loss, reason = "a rate")]
-        let bytes = self.bytes as f64;
-        (self.busy >= LEAST_BUSY).then(|| bytes / self.busy.as_secs_f64())
+        (self.busy >= LEAST_BUSY).then(|| self.bytes / self.busy.as_secs_f64())
     }
 }
 
-/// What is believed of a level before anything was seen: that the next second
-/// is much like this one but nearer to the middle, and sometimes much worse.
-#[expect(clippy::cast_precision_loss, reason = "levels")]
-fn add_prior(row: &mut [f64; LEVELS], from: usize, middle: f64) {
-    let center =
-        if from == 0 { middle - 2.0 } else { middle + PRIOR_KEEPS * (from as f64 - middle) };
-    let bell = |level: usize| (-0.5 * ((level as f64 - center) / PRIOR_STRAYS).powi(2)).exp();
-    let total: f64 = (1..LEVELS).map(bell).sum();
-    let out = if from == 0 { PRIOR_STAYS_OUT } else { PRIOR_OUTAGE };
-    let falls = if from > 1 { PRIOR_FALLS } else { 0.0 };
-    row[0] += PRIOR_WEIGHT * out;
-    for (level, weight) in row.iter_mut().enumerate().skip(1) {
-        *weight += PRIOR_WEIGHT * (1.0 - out - falls) * bell(level) / total.max(f64::MIN_POSITIVE);
-        if level < from {
-            *weight += PRIOR_WEIGHT * falls / (from - 1) as f64;
-        }
+/// What is believed of steps from a level of a link with that mean level.
+fn prior(from: usize, middle: f32) -> [f32; LEVELS] {
+    let (jumps, far) = if from == 0 { (1.0, 1.5) } else { JUMPS };
+    let gone = if from == 0 { GONE.1 } else { GONE.0 };
+    let keeps = if from == 0 { 0.0 } else { KEEPS };
+    let center = middle + keeps * (number(from) - middle);
+    let bell = |to: usize, strays: f32| (-0.5 * ((number(to) - center) / strays).powi(2)).exp();
+    let (mut near, mut jump) = ([0.0; LEVELS], [0.0; LEVELS]);
+    for to in 1..LEVELS {
+        (near[to], jump[to]) = (bell(to, STRAYS), bell(to, far));
     }
+    let (nears, all) = (near.iter().sum::<f32>(), jump.iter().sum::<f32>());
+    let mut row = [0.0; LEVELS];
+    for (weight, (near, jump)) in row.iter_mut().zip(near.iter().zip(jump)) {
+        let near = (1.0 - jumps) * near / nears.max(f32::MIN_POSITIVE);
+        *weight = (1.0 - gone) * (near + jumps * jump / all.max(f32::MIN_POSITIVE));
+    }
+    row[0] += gone;
+    row
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a level")]
+fn number(level: usize) -> f32 {
+    level as f32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a count of some hundreds")]
+fn share(count: f64) -> f32 {
+    count as f32
 }
 
 fn level_of(rate: f64) -> usize {
@@ -295,41 +359,72 @@ fn rate_of(level: usize) -> f64 {
     if level == 0 { 0.0 } else { LOWEST * octaves.exp2() }
 }
 
-/// A Markov chain, ready to be walked.
+/// Markov chains, ready to be walked: not one but all that fit what was seen.
+/// Each walk takes another guess at the link's mean level, the wider apart the
+/// less was seen, and then draws as from a chain drawn from the posterior
+/// (Dirichlet, by Pólya's urn): what was seen twice is believed less than what
+/// was seen 200 times.
 #[derive(Debug, Clone)]
 pub(crate) struct Chain {
-    /// For each level, the share of steps that lead to a level or to one below.
-    below: Vec<[f64; LEVELS]>,
+    guesses: Vec<Guess>,
     start: usize,
 }
 
+/// Weights of steps, by level.
+#[derive(Debug, Clone)]
+struct Guess {
+    weights: [[f32; LEVELS]; LEVELS],
+    totals: [f32; LEVELS],
+}
+
+impl Guess {
+    fn new(steps: &[[f32; LEVELS]; LEVELS], middle: f32) -> Self {
+        let mut weights = *steps;
+        for (from, row) in weights.iter_mut().enumerate() {
+            for (weight, prior) in row.iter_mut().zip(prior(from, middle)) {
+                *weight += PRIOR_WEIGHT * prior;
+            }
+        }
+        Self { totals: weights.map(|row| row.iter().sum()), weights }
+    }
+}
+
 impl Chain {
-    fn new(rows: &[[f64; LEVELS]], start: usize) -> Self {
-        let below = rows.iter().map(|row| {
-            let total: f64 = row.iter().sum();
-            let mut sum = 0.0;
-            row.map(|weight| {
-                sum += weight / total.max(f64::MIN_POSITIVE);
-                sum
-            })
-        });
-        Self { below: below.collect(), start }
+    /// One future of many, of which `number` is different for each.
+    pub(crate) fn walk<'a>(&self, number: usize, random: &'a mut Random) -> Walk<'a> {
+        let guess = self.guesses[number % self.guesses.len()].clone();
+        Walk { guess, level: self.start, begun: false, random }
     }
+}
 
-    /// Where a walk begins: as it is now.
-    pub(crate) fn start(&self) -> usize {
-        self.start
-    }
+/// See [`Chain::walk`].
+#[derive(Debug)]
+pub(crate) struct Walk<'a> {
+    guess: Guess,
+    level: usize,
+    begun: bool,
+    random: &'a mut Random,
+}
 
-    /// The level a bin later.
-    pub(crate) fn step(&self, from: usize, random: &mut Random) -> usize {
-        let draw = random.unit();
-        self.below[from].partition_point(|below| *below <= draw).min(LEVELS - 1)
-    }
-
-    /// Bytes in a bin at that level.
-    pub(crate) fn bytes(level: usize) -> f64 {
-        rate_of(level) * BIN.as_secs_f64()
+impl Walk<'_> {
+    /// Bytes that come in the next bin; the first is like the present.
+    pub(crate) fn step(&mut self) -> f64 {
+        if std::mem::replace(&mut self.begun, true) {
+            let (row, total) =
+                (&mut self.guess.weights[self.level], &mut self.guess.totals[self.level]);
+            let mut left = share(self.random.unit()) * *total;
+            let next = row.iter().position(|weight| {
+                left -= weight;
+                left < 0.0
+            });
+            // Rounding may leave a little: then it stays.
+            let next = next.unwrap_or(self.level);
+            // Pólya's urn: what happened once becomes more probable on this walk.
+            row[next] += 1.0;
+            *total += 1.0;
+            self.level = next;
+        }
+        rate_of(self.level) * BIN.as_secs_f64()
     }
 }
 
