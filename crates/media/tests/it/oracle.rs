@@ -1,8 +1,12 @@
 //! Comparisons with FFmpeg, where it is installed.
 
 use std::fs;
+use std::path::Path;
 
-use antiphon_media::{Bitrate, DecodeError, DecodeLimits, decode_file, extend_i16};
+use antiphon_media::{
+    Bitrate, DecodeError, DecodeLimits, PEAK_CEILING_DBTP, TARGET_LUFS, decode_file, encode,
+    extend_i16, measure, synth,
+};
 
 use crate::support::{decoded, encoded, ffmpeg, text, write_wav};
 
@@ -70,6 +74,46 @@ fn every_format_is_decoded_at_its_true_length() {
             refused.map(|pcm| pcm.samples.len())
         );
     }
+}
+
+/// Integrated loudness and true peak as FFmpeg's meter has them.
+fn heard_by_ffmpeg(path: &Path) -> Option<(f64, f64)> {
+    let meter = "ebur128=metadata=1:peak=true,ametadata=mode=print:file=-";
+    let said = ffmpeg(&["-i", text(path), "-af", meter, "-f", "null", "-"])?;
+    let said = String::from_utf8(said).unwrap();
+    let last = |key: &str| {
+        let mut values =
+            said.lines().filter_map(|line| line.strip_prefix(key)?.parse::<f64>().ok());
+        values.next_back().unwrap()
+    };
+    let peaks = ["lavfi.r128.true_peaks_ch0=", "lavfi.r128.true_peaks_ch1="].map(last);
+    Some((last("lavfi.r128.I="), 20.0 * peaks[0].max(peaks[1]).log10()))
+}
+
+#[test]
+fn ffmpegs_meter_finds_the_common_loudness_or_the_ceiling() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ogg");
+    let mut limited = 0;
+    for seed in 0..6_u16 {
+        // Some are loud, some quiet, and some have peaks far above the rest.
+        let mut music = synth::synthesise(u64::from(seed), 20);
+        let gain = 1.4_f32.powi(i32::from(seed) - 3);
+        music.iter_mut().for_each(|sample| *sample *= gain);
+        if seed % 2 == 1 {
+            music[400_000..400_040].fill(0.95);
+        }
+        let plan = measure(&music).unwrap();
+        music.iter_mut().for_each(|sample| *sample *= plan.factor());
+        fs::write(&path, encode(&music, Bitrate::Kbps320).unwrap().bytes).unwrap();
+        let Some((lufs, peak)) = heard_by_ffmpeg(&path) else { return };
+        assert!((lufs - plan.achieved_lufs).abs() < 0.3, "{seed}: {lufs} LUFS, {plan:?}");
+        if plan.achieved_lufs < TARGET_LUFS - 0.1 {
+            limited += 1;
+            assert!((peak - PEAK_CEILING_DBTP).abs() < 0.5, "{seed}: {peak} dBTP, {plan:?}");
+        }
+    }
+    assert!((1..6).contains(&limited), "both kinds are there: {limited}");
 }
 
 #[test]
