@@ -248,7 +248,7 @@ impl Playing {
 
     /// Waits for the end of the only track.
     pub async fn finished(&mut self) -> Result<PlayRecord, PlayError> {
-        self.next().await.unwrap_or_else(|| unheard()).map_err(|(_, error)| error)
+        self.next().await.unwrap_or_else(unheard).map_err(|(_, error)| error)
     }
 }
 

@@ -162,7 +162,7 @@ impl<F: FnMut(PlayerEvent)> Player<F> {
             match self.deck.next(self.epoch, last, self.wake()) {
                 Step::Part(part) => {
                     let id = part.id;
-                    match self.play(part, last.is_some()) {
+                    match self.play(&part, last.is_some()) {
                         Ok(()) => last = Some(id),
                         Err(Broken::Jumped) => {}
                         Err(Broken::Failed(reason)) => {
@@ -216,7 +216,7 @@ impl<F: FnMut(PlayerEvent)> Player<F> {
         }
     }
 
-    fn play(&mut self, part: Part, follows: bool) -> Result<(), Broken> {
+    fn play(&mut self, part: &Part, follows: bool) -> Result<(), Broken> {
         let track_end = part.rendition.samples();
         if part.opens {
             self.hasher = PcmHasher::new();
@@ -230,7 +230,7 @@ impl<F: FnMut(PlayerEvent)> Player<F> {
             self.splicer.begin(join);
         }
         let mut decoder =
-            PartDecoder::new(part.rendition.clone(), self.span(&part, part.until), entry(&part));
+            PartDecoder::new(part.rendition.clone(), self.span(part, part.until), entry(part));
         let (mut marked, mut end) = (false, part.until);
         let mut needed = None;
         while let Some(wanted) = decoder.wanted() {
@@ -238,7 +238,7 @@ impl<F: FnMut(PlayerEvent)> Player<F> {
             if now_ends != end {
                 end = now_ends;
                 // Too late where more was decoded: then that much is heard of it.
-                decoder.set_end(self.span(&part, end));
+                decoder.set_end(self.span(part, end));
                 continue;
             }
             let block = wanted.start / u64::from(BLOCK_BYTES);
@@ -247,7 +247,7 @@ impl<F: FnMut(PlayerEvent)> Player<F> {
                 (self.tell)(PlayerEvent::Needs { part: part.id, block });
             }
             needed = Some(block);
-            let bytes = self.take_block(&part, block)?;
+            let bytes = self.take_block(part, block)?;
             decoder.push(u64::from(block) * u64::from(BLOCK_BYTES), &bytes).map_err(fail)?;
             while let Some(chunk) = decoder.next_chunk().map_err(fail)? {
                 self.float.clear();

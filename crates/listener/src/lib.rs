@@ -75,7 +75,7 @@
 //! 9. The next track is fetched ahead when the current one is all under way:
 //!    from peers 30 s before its end, from the server 10 s before (B05).
 //! 10. After the end the rest of the track is completed from peers or, without
-//!    them, from the server at leisure.
+//!     them, from the server at leisure.
 
 mod config;
 mod decide;

@@ -65,7 +65,7 @@ fn seek(to: &str) -> Option<Control> {
 }
 
 /// Reads lines until the input ends.
-pub(super) fn read_lines(orders: mpsc::UnboundedSender<Order>) {
+pub(super) fn read_lines(orders: &mpsc::UnboundedSender<Order>) {
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };
         if line.trim().is_empty() {

@@ -279,7 +279,7 @@ impl Orders {
         let (sender, orders) = mpsc::unbounded_channel();
         if args.control {
             // It reads until its input ends; the program does not wait for it.
-            std::thread::spawn(move || control::read_lines(sender));
+            std::thread::spawn(move || control::read_lines(&sender));
             return Self {
                 orders: Some(orders),
                 #[cfg(unix)]

@@ -58,7 +58,7 @@ pub enum DecodeError {
     #[error("the file is malformed: it made the decoder fail")]
     Crashed,
     /// It is longer than allowed.
-    #[error("the audio is longer than the {limit_seconds} s that are allowed")]
+    #[error("the audio is longer than the {limit_seconds} s that a file of its size may have")]
     TooLong {
         /// The limit in seconds.
         limit_seconds: u32,

@@ -22,7 +22,8 @@ use stereo::{Sink, StereoFeed};
 /// Bounds on what a file may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Longest duration in seconds. Default 6 h: the longest single works;
+    /// Longest duration in seconds; see [`DecodeLimits::seconds_for`] for that of
+    /// small files. Default 6 h: the longest single works;
     /// 6 h are 7.6 GB of samples, in a temporary file while they are encoded.
     pub max_seconds: u32,
     /// Lowest sample rate in hertz. Default 8000: telephone speech.
@@ -33,6 +34,15 @@ pub struct DecodeLimits {
     pub max_channels: u16,
     /// Largest file in bytes. Default 8 GiB: an hour of the largest WAV of all.
     pub max_file_bytes: u64,
+}
+
+impl DecodeLimits {
+    /// The longest duration of a file of so many bytes, in seconds: ten minutes,
+    /// and what 4 kbit/s would be. Speech has more; years of silence have less.
+    pub fn seconds_for(&self, file_bytes: u64) -> u32 {
+        let seconds = (file_bytes / 500).saturating_add(600);
+        self.max_seconds.min(u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
 }
 
 impl Default for DecodeLimits {
@@ -104,7 +114,8 @@ pub(crate) fn decode_stream(
     }
     file.seek(SeekFrom::Start(0)).map_err(DecodeError::Read)?;
     let head = read_head(file).map_err(DecodeError::Read)?;
-    let mut feed = StereoFeed::new(*limits, sink);
+    let max_seconds = limits.seconds_for(metadata.len());
+    let mut feed = StereoFeed::new(DecodeLimits { max_seconds, ..*limits }, sink);
     let decode = || {
         if ogg_vorbis::recognises(&head) {
             ogg_vorbis::decode(file, metadata.len(), &mut feed, progress)

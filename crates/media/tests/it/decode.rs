@@ -202,3 +202,12 @@ fn a_refused_file_says_why_at_ingest_too() {
     assert_eq!(refused.to_string(), "the file is empty");
     assert!(!music().is_empty());
 }
+
+#[test]
+fn i3_a_small_file_may_not_last_for_hours() {
+    let limits = DecodeLimits::default();
+    assert_eq!(limits.seconds_for(264_000), 600 + 528, "silence, packed as FLAC does");
+    // An hour of speech at 8 kbit/s, and a symphony.
+    assert!(limits.seconds_for(3_600_000) >= 3_600);
+    assert_eq!(limits.seconds_for(300 << 20), limits.max_seconds);
+}
