@@ -25,6 +25,7 @@ use crate::workspace::{self, cargo};
 
 /// Arguments that only this group has.
 #[derive(Debug, clap::Args)]
+#[group(id = "ingest-options")]
 pub(super) struct Options {
     /// `ingest`: music to ingest [default: four synthesised songs of two minutes]
     #[arg(long, value_name = "FOLDER")]
