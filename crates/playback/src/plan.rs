@@ -20,8 +20,9 @@ const SEGMENTS: usize = 6;
 const SEGMENT: f64 = 10.0;
 /// Parts of a segment, each taken as flowing evenly.
 const PARTS: usize = 3;
-/// What a second of silence costs, in kbit of sound: 64 kbit/s for a minute.
-const STALL_COST: f64 = 3_840.0;
+/// What a second of silence costs, in kbit of sound: two and a half times 64
+/// kbit/s for a minute, since a simulation knows less than it seems.
+const STALL_COST: f64 = 9_600.0;
 /// What a switch costs, in kbit of sound: 5 kbit/s for a minute.
 const SWITCH_COST: f64 = 300.0;
 
@@ -108,8 +109,8 @@ impl Plan<'_> {
     /// runs empty.
     fn later(&self, buffered: f64) -> &Candidate {
         let most = match buffered {
-            _ if buffered < 6.0 => Bitrate::Kbps96,
-            _ if buffered < 12.0 => Bitrate::Kbps160,
+            _ if buffered < 8.0 => Bitrate::Kbps96,
+            _ if buffered < 15.0 => Bitrate::Kbps160,
             _ => Bitrate::Kbps320,
         };
         let most = most.min(self.limit);

@@ -30,6 +30,9 @@ pub enum StartPolicy {
 /// Rates this much above the consumption are safe, says [`StartPolicy::Threshold`].
 const SAFE_RATE: f64 = 1.5;
 
+/// What a buffer that counts as full may lack.
+const RUN: Duration = Duration::from_secs(6);
+
 impl Default for StartPolicy {
     fn default() -> Self {
         Self::Markov { simulations: 100, may_stall: 1, patience: Duration::from_secs(12) }
@@ -119,12 +122,14 @@ impl StartPolicy {
         }
         match *self {
             Self::Markov { simulations, may_stall, patience } => {
-                let of = simulations.max(1);
-                let stalled = count_stalled(link, outlook, of, seed);
+                let waits = outlook.buffered < patience;
+                // Too many are too many: it need not be known how many more.
+                let enough = if waits { may_stall.saturating_add(5) } else { u32::MAX };
+                let (stalled, of) = count_up_to(link, outlook, simulations.max(1), enough, seed);
                 let share = f64::from(stalled) / f64::from(of);
                 if stalled <= may_stall {
                     plain(true, StartReason::FewStall { stalled, of }, share)
-                } else if outlook.buffered >= patience {
+                } else if !waits {
                     plain(true, StartReason::Patience { stalled, of }, share)
                 } else {
                     plain(false, StartReason::ManyStall { stalled, of }, share)
@@ -141,20 +146,37 @@ impl StartPolicy {
 
 /// How many of so many simulated playbacks stall.
 pub fn count_stalled(link: &Throughput, outlook: &Outlook, of: u32, seed: u64) -> u32 {
+    count_up_to(link, outlook, of, u32::MAX, seed).0
+}
+
+/// How many stall, of how many; no more are simulated once `enough` do.
+fn count_up_to(
+    link: &Throughput,
+    outlook: &Outlook,
+    simulations: u32,
+    enough: u32,
+    seed: u64,
+) -> (u32, u32) {
     let chain = link.chain();
     let mut random = Random::new(seed);
-    let numbers = (0_usize..).take(usize::try_from(of).unwrap_or(usize::MAX));
-    let stalled = numbers.filter(|number| outlook.stalls(chain.walk(*number, &mut random))).count();
-    u32::try_from(stalled).unwrap_or(of)
+    let (mut stalled, mut of) = (0, 0);
+    while of < simulations && stalled < enough {
+        let number = usize::try_from(of).unwrap_or(0);
+        stalled += u32::from(outlook.stalls(chain.walk(number, &mut random)));
+        of += 1;
+    }
+    (stalled, of)
 }
 
 fn decide_by_rate(link: &Throughput, outlook: &Outlook) -> StartDecision {
     let ratio = link.rate() / outlook.bytes_per_second.max(1.0);
     let left = outlook.remaining.saturating_sub(outlook.buffered).as_secs_f64();
     let needed = left * (1.0 / ratio.max(1e-6) - 1.0);
+    // A buffer that is full does not grow; it is filled in runs of blocks.
+    let full = outlook.most_buffered.saturating_sub(RUN).as_secs_f64().max(1.0);
     let (start, reason) = if ratio >= SAFE_RATE {
         (true, StartReason::FastEnough)
-    } else if outlook.buffered.as_secs_f64() >= needed.max(1.0) {
+    } else if outlook.buffered.as_secs_f64() >= needed.clamp(1.0, full) {
         (true, StartReason::Enough)
     } else {
         (false, StartReason::TooLittle)

@@ -33,18 +33,18 @@ const PRIOR_WEIGHT: f32 = 3.0;
 /// its mean level it keeps in a step ...
 const KEEPS: f32 = 0.91;
 /// ... how far it strays from that in most steps, in levels (deviation) ...
-const STRAYS: f32 = 0.75;
+const STRAYS: f32 = 0.8;
 /// ... and in some: how many, and how far ...
-const JUMPS: (f32, f32) = (0.05, 2.5);
+const JUMPS: (f32, f32) = (0.06, 2.7);
 /// ... how often it is gone, and how often it then stays so ...
 const GONE: (f32, f32) = (0.000_5, 0.7);
 /// ... how far what is seen in a moment is from the mean of the next minutes
 /// (deviation, in levels) ...
-const WANDERS: f32 = 1.3;
+const WANDERS: f32 = 1.5;
 /// ... in how many steps it moves on, so that more are worth a sight more ...
 const FORGETS: f32 = 12.0;
 /// ... and how far the mean itself moves, however long it was watched.
-const DRIFTS: f32 = 0.35;
+const DRIFTS: f32 = 0.5;
 /// Eight values of equal probability, of a normal distribution.
 const QUANTILES: [f32; 8] = [-0.157, 0.489, -1.534, 0.887, 0.157, -0.489, 1.534, -0.887];
 
@@ -318,7 +318,11 @@ fn prior(from: usize, middle: f32) -> [f32; LEVELS] {
     let gone = if from == 0 { GONE.1 } else { GONE.0 };
     let keeps = if from == 0 { 0.0 } else { KEEPS };
     let center = middle + keeps * (number(from) - middle);
-    let bell = |to: usize, strays: f32| (-0.5 * ((number(to) - center) / strays).powi(2)).exp();
+    let bell = |to: usize, strays: f32| match (number(to) - center) / strays {
+        // Far out there is nothing, and half the work.
+        away if away.abs() > 4.0 => 0.0,
+        away => (-0.5 * away * away).exp(),
+    };
     let (mut near, mut jump) = ([0.0; LEVELS], [0.0; LEVELS]);
     for to in 1..LEVELS {
         (near[to], jump[to]) = (bell(to, STRAYS), bell(to, far));
