@@ -13,6 +13,8 @@ pub enum Tool {
     Ffmpeg,
     /// Decodes it too, by the reference decoder.
     Ogg123,
+    /// A sound server of a test's own, with its recorder.
+    Pulseaudio,
     /// Reads what was captured on a link.
     Tcpdump,
     /// Lets a system call fail, or kills who makes it.
@@ -25,8 +27,15 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Ffmpeg, Self::Ogg123, Self::Tcpdump, Self::Strace, Self::Link, Self::Python];
+    pub const ALL: [Self; 7] = [
+        Self::Ffmpeg,
+        Self::Ogg123,
+        Self::Pulseaudio,
+        Self::Tcpdump,
+        Self::Strace,
+        Self::Link,
+        Self::Python,
+    ];
 
     /// What it is called.
     #[must_use]
@@ -34,6 +43,7 @@ impl Tool {
         match self {
             Self::Ffmpeg => "ffmpeg",
             Self::Ogg123 => "ogg123",
+            Self::Pulseaudio => "pulseaudio",
             Self::Tcpdump => "tcpdump",
             Self::Strace => "strace",
             Self::Link => "lab link",
@@ -46,6 +56,7 @@ impl Tool {
     pub const fn tests(self) -> &'static str {
         match self {
             Self::Ffmpeg | Self::Ogg123 => "other decoders hear in an export what we hear",
+            Self::Pulseaudio => "a sound server plays what was sent, sample for sample",
             Self::Tcpdump => "a capture of the traffic shows nothing in the clear",
             Self::Strace => "the store killed in, and failed by, real system calls",
             Self::Link => "sessions, first sound and recovery over a slow or failing link",
@@ -59,6 +70,7 @@ impl Tool {
         let (arguments, package): (&[&str], _) = match self {
             Self::Ffmpeg => (&["-version"], "ffmpeg"),
             Self::Ogg123 => (&["--version"], "vorbis-tools"),
+            Self::Pulseaudio => return pulseaudio_absent(),
             Self::Tcpdump => (&["--version"], "tcpdump"),
             Self::Strace => return strace_absent(),
             Self::Link => return link_absent(),
@@ -102,6 +114,17 @@ fn python_absent() -> Option<String> {
              docs/python/README.md says how to install it",
             python().display()
         )
+    })
+}
+
+fn pulseaudio_absent() -> Option<String> {
+    let runs = ["pulseaudio", "pactl", "parec"].iter().all(|program| {
+        let mut probe = Command::new(program);
+        probe.arg("--version").stdin(Stdio::null());
+        probe.output().is_ok_and(|output| output.status.success())
+    });
+    (!runs).then(|| {
+        "not installed; Debian has it in the packages pulseaudio and pulseaudio-utils".to_owned()
     })
 }
 

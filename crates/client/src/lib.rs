@@ -12,7 +12,6 @@
 
 pub mod cli;
 mod deck;
-mod device;
 mod engine;
 mod faults;
 mod library;

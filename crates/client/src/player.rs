@@ -459,7 +459,7 @@ impl<F: FnMut(PlayerEvent)> Player<F> {
     fn report(&mut self) {
         let now = Instant::now();
         for condition in self.output.conditions() {
-            (self.tell)(PlayerEvent::Condition(condition));
+            (self.tell)(PlayerEvent::Condition(condition.to_string()));
         }
         if self.fresh || self.resting {
             return;

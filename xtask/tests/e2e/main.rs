@@ -29,6 +29,8 @@ mod loss;
 mod loudness;
 #[cfg(target_os = "linux")]
 mod priority;
+#[cfg(target_os = "linux")]
+mod pulse;
 mod python;
 mod replay;
 mod secrecy;

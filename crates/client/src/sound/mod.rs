@@ -1,6 +1,21 @@
-//! interim
-use crate::device::VirtualDevice;
-use antiphon_media::{RawPcmWriter, Sink, WavWriter};
+//! Where the music goes: a sound device, a file, or nowhere.
+//!
+//! The player hands samples to an [`Output`] at the pace at which the output
+//! takes them. Files and the null device keep time as a device with a buffer of
+//! 200 ms does. A sound device is fed by a thread of its own; between the player and
+//! that thread lie a lock-free ring of frames and a few atomics.
+
+mod clock;
+mod clocked;
+#[cfg(target_os = "linux")]
+mod pulse;
+mod queue;
+#[cfg(target_os = "linux")]
+mod tape;
+mod virtual_device;
+
+use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,8 +26,10 @@ pub enum SinkKind {
     Null,
     /// Into a WAV file, in real time.
     Wav(PathBuf),
-    /// bare samples
+    /// Into a file of bare samples, 16 bit little-endian stereo, in real time.
     Pcm(PathBuf),
+    /// Out of a sound device: the one with this name, or the system's default.
+    Sound(Option<String>),
 }
 
 impl std::str::FromStr for SinkKind {
@@ -21,89 +38,118 @@ impl std::str::FromStr for SinkKind {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "null" => Ok(Self::Null),
+            None if text == "sound" => Ok(Self::Sound(None)),
             Some(("wav", file)) if !file.is_empty() => Ok(Self::Wav(file.into())),
             Some(("pcm", file)) if !file.is_empty() => Ok(Self::Pcm(file.into())),
-            _ => Err("expected null, wav:FILE or pcm:FILE".to_owned()),
+            Some(("sound", device)) if !device.is_empty() => Ok(Self::Sound(Some(device.into()))),
+            _ => Err("expected sound, sound:DEVICE, null, wav:FILE or pcm:FILE".to_owned()),
         }
     }
 }
+
+/// Why there is no sound.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct SoundError(String);
+pub(crate) enum SoundError {
+    #[error("cannot write {}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error(
+        "no sound: {reason}. Start PulseAudio or PipeWire (with pipewire-pulse), or play \
+         elsewhere: --sink null, wav:FILE or pcm:FILE"
+    )]
+    Unavailable { reason: String },
+    #[error("{frames} frames were written where room is for {room}")]
+    TooMuch { frames: usize, room: usize },
+}
 
+/// What an output tells of itself while it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// It plays nothing; it is asked for again until it is back.
+    Gone { reason: String },
+    /// It plays on, from where it stopped.
+    Back,
+    /// It goes out of another device now.
+    Moved { device: String },
+    /// It had nothing to play while music was still to come.
+    RanDry,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone { reason } => write!(f, "the sound device is gone: {reason}"),
+            Self::Back => f.write_str("the sound device is back"),
+            Self::Moved { device } => write!(f, "the sound goes to another device: {device}"),
+            Self::RanDry => f.write_str("the sound device ran dry"),
+        }
+    }
+}
+
+/// What takes samples and plays them.
+///
+/// A frame is a sample of each channel, at 44.1 kHz. `now` is the time of the
+/// call and never goes back from one call to the next.
 pub(crate) trait Output: Send {
+    /// Frames that [`write`](Self::write) takes now.
     fn room(&mut self, now: Instant) -> usize;
+
+    /// When to ask for room again if there is none; `None` if there is some.
     fn writable_at(&self, now: Instant) -> Option<Instant>;
+
+    /// Takes interleaved samples, no more than there is room for. After a dry
+    /// spell without a pause in it this is the end of a stall. Fails if the
+    /// output can play no more; a device that is gone and may come back does
+    /// not fail, it has no room.
     fn write(&mut self, samples: &[i16], now: Instant) -> Result<(), SoundError>;
+
+    /// Frames heard in all since the opening. Never goes back, and does not
+    /// count what was discarded.
     fn heard(&mut self, now: Instant) -> u64;
+
+    /// When everything that was written will have been heard, or was. `None`
+    /// where that is not known: before the first sound, after a discard, in a
+    /// pause, while the device is gone.
     fn dry_at(&self) -> Option<Instant>;
+
+    /// Drops what was written and not yet heard, at once; what had been heard
+    /// in all. Frames written from now on count from there.
     fn discard(&mut self, now: Instant) -> u64;
+
+    /// How often it ran dry with music to follow, and for how long in all.
     fn stalls(&self) -> (u32, Duration);
+
+    /// Stops the sound at once and keeps what is queued. Time in a pause is no
+    /// stall. Does nothing in a pause.
     fn pause(&mut self, now: Instant) -> Result<(), SoundError>;
+
+    /// Ends a pause. Does nothing outside of one.
     fn resume(&mut self, now: Instant) -> Result<(), SoundError>;
+
+    /// Nothing more follows: files are completed, a device plays what it has.
     fn finish(&mut self) -> Result<(), SoundError>;
-    fn conditions(&mut self) -> Vec<String>;
+
+    /// What happened to it since the last call.
+    fn conditions(&mut self) -> Vec<Condition>;
 }
 
-struct Clocked {
-    device: VirtualDevice,
-    sink: Option<Box<dyn Sink>>,
-}
-
+/// Opens an output. Files and the null device consume `speed` times as fast as
+/// music is heard.
 pub(crate) fn open(kind: &SinkKind, speed: f64) -> Result<Box<dyn Output>, SoundError> {
-    let named = |path: &PathBuf| {
-        let path = path.display().to_string();
-        move |error| SoundError(format!("cannot write {path}: {error}"))
-    };
-    let sink: Option<Box<dyn Sink>> = match kind {
-        SinkKind::Null => None,
-        SinkKind::Wav(path) => Some(Box::new(WavWriter::create(path).map_err(named(path))?)),
-        SinkKind::Pcm(path) => Some(Box::new(RawPcmWriter::create(path).map_err(named(path))?)),
-    };
-    Ok(Box::new(Clocked { device: VirtualDevice::new(speed), sink }))
+    match kind {
+        SinkKind::Null => Ok(Box::new(clocked::Clocked::null(speed))),
+        SinkKind::Wav(path) => Ok(Box::new(clocked::Clocked::wav(path, speed)?)),
+        SinkKind::Pcm(path) => Ok(Box::new(clocked::Clocked::pcm(path, speed)?)),
+        SinkKind::Sound(device) => open_device(device.as_deref()),
+    }
 }
 
-impl Output for Clocked {
-    fn room(&mut self, now: Instant) -> usize {
-        if self.device.writable_at().is_none_or(|at| at <= now) { usize::MAX / 8 } else { 0 }
-    }
-    fn writable_at(&self, _now: Instant) -> Option<Instant> {
-        self.device.writable_at()
-    }
-    fn write(&mut self, samples: &[i16], now: Instant) -> Result<(), SoundError> {
-        if let Some(sink) = &mut self.sink {
-            sink.write(samples).map_err(|e| SoundError(e.to_string()))?;
-        }
-        self.device.write(samples.len() as u64 / 2, now);
-        Ok(())
-    }
-    fn heard(&mut self, now: Instant) -> u64 {
-        self.device.heard(now)
-    }
-    fn dry_at(&self) -> Option<Instant> {
-        self.device.dry_at()
-    }
-    fn discard(&mut self, now: Instant) -> u64 {
-        self.device.discard(now)
-    }
-    fn stalls(&self) -> (u32, Duration) {
-        self.device.stalls()
-    }
-    fn pause(&mut self, now: Instant) -> Result<(), SoundError> {
-        self.device.pause(now);
-        Ok(())
-    }
-    fn resume(&mut self, now: Instant) -> Result<(), SoundError> {
-        self.device.resume(now);
-        Ok(())
-    }
-    fn finish(&mut self) -> Result<(), SoundError> {
-        if let Some(sink) = &mut self.sink {
-            sink.finish().map_err(|e| SoundError(e.to_string()))?;
-        }
-        Ok(())
-    }
-    fn conditions(&mut self) -> Vec<String> {
-        Vec::new()
-    }
+#[cfg(target_os = "linux")]
+fn open_device(device: Option<&str>) -> Result<Box<dyn Output>, SoundError> {
+    pulse::open(device)
+}
+
+/// Elsewhere a sound server that speaks PulseAudio's protocol is not to be found.
+#[cfg(not(target_os = "linux"))]
+fn open_device(_device: Option<&str>) -> Result<Box<dyn Output>, SoundError> {
+    Err(SoundError::Unavailable { reason: "this system is not supported yet".to_owned() })
 }

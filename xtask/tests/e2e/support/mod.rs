@@ -1,5 +1,7 @@
 //! What the tests stand on.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod ear;
 pub(crate) mod listener;
 pub(crate) mod music;
 #[cfg(target_os = "linux")]
