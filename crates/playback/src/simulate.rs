@@ -37,7 +37,10 @@ impl Outlook {
         let most = self.most_buffered.as_secs_f64().max(step);
         let mut buffered = self.buffered.as_secs_f64();
         let mut missing = self.remaining.as_secs_f64() - buffered;
-        let (mut segment, mut consumed) = (0.0, self.bytes_per_second);
+        // The segment under way stays what it is. Where it ends is known only if
+        // the position is at a segment's beginning, as at most starts.
+        let mut segment = SEGMENT - buffered % SEGMENT;
+        let mut consumed = self.bytes_per_second;
         while missing > 0.0 {
             if segment <= 0.0 {
                 segment = SEGMENT;
