@@ -75,13 +75,11 @@ mod tests {
         let clock = Clock::new(start);
         assert_eq!((clock.frame(at(500)), clock.when(1)), (0, None));
         clock.run(-4_410, at(1_000));
-        assert!(clock.is_running());
         assert_eq!(clock.frame(at(1_050)), 0);
         assert_eq!(clock.frame(at(2_100)), 44_100);
         let due = clock.when(44_100).unwrap();
         assert!(clock.frame(due) >= 44_100 && due < at(2_101));
         clock.stop(44_100);
         assert_eq!(clock.frame(at(9_000)), 44_100);
-        assert!(!clock.is_running());
     }
 }
