@@ -192,7 +192,7 @@ mod tests {
         for speed in [0.5, 1.0, 7.0, 1_000.0] {
             let mut device = VirtualDevice::new(speed);
             let held = device.room(start);
-            assert_eq!(held, (8_820.0 * speed) as usize);
+            assert_eq!(f64::from(u32::try_from(held).unwrap()), 8_820.0 * speed);
             device.write(held as u64, start);
             assert_eq!(device.room(start), 0);
             let again = device.writable_at().unwrap();
