@@ -1,6 +1,7 @@
 //! `cargo xtask traces`: start and bitrate policies on recorded and made-up
 //! links.
 
+mod picture;
 mod play;
 mod recording;
 mod synthetic;
@@ -39,6 +40,9 @@ pub struct TracesArgs {
     /// Show a row for each recording, not only for all together.
     #[arg(long)]
     each: bool,
+    /// Draw pictures of all recordings together into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
     /// Write all rows to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -99,6 +103,9 @@ pub fn run(args: &TracesArgs) -> Result<()> {
     let links = links(args)?;
     let rows = all_rows(&links, args.scale, args.seed);
     print(&rows, args.each);
+    if let Some(folder) = &args.pictures {
+        picture::draw(&rows, folder)?;
+    }
     if let Some(file) = &args.json {
         let text = serde_json::to_string_pretty(&rows).context(|| "write JSON".to_owned())?;
         fs::write(file, text).context(|| format!("write {}", file.display()))?;
