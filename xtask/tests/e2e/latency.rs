@@ -1,16 +1,11 @@
 //! What a click costs on a link of 50 ms round trip and 10 Mbit/s.
 
-use std::process::Command;
-use std::time::Duration;
-
-use xtask::lab::link::{Link, Options, Side};
-use xtask::lab::shape::Shape;
-use xtask::lab::units::Rate;
 use xtask::tools::Tool;
 
+use crate::support::far::{Far, shape};
 use crate::support::listener::Play;
 use crate::support::music::KBPS;
-use crate::support::{Listener, Process, Track, alone, music, programs, wait_for};
+use crate::support::{Track, alone, music, wait_for};
 
 const ROUND_TRIP_MS: f64 = 50.0;
 /// What a block of 16 KiB with its headers takes at 10 Mbit/s.
@@ -27,35 +22,12 @@ fn a_click_costs_one_round_trip_on_an_open_session_and_three_cold() {
     }
     let songs = music();
     let _alone = alone();
-    let shape = Shape {
-        rate: Rate::bits_per_second(10_000_000),
-        delay: Duration::from_millis(25),
-        ..Shape::default()
-    };
-    let options = Options { a_to_b: shape, b_to_a: shape, ..Options::default() };
-    let link = Link::new(&options).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let start = |side: Side, name: &str, command: &mut Command| {
-        Process::start_by(folder.path(), name, command, |command| {
-            link.spawn(side, command).unwrap()
-        })
-    };
-
-    let data = folder.path().join("server");
-    songs.copy_to(&data);
-    let mut run = Command::new(&programs().server);
-    let listen = format!("{}:0", Side::A.address());
-    run.arg("--data-dir").arg(&data).args(["run", "--open", "--listen", &listen]);
-    let mut server = start(Side::A, "server", &mut run);
-    let address = server.wait_for_line("the server's link");
-
+    let far = Far::start(shape(10_000_000, 25));
     let plays = |name: &str, tracks: &[Track]| {
-        let listener = Listener::new(folder.path(), name);
-        let mut login = listener.command(&["--peers", "off", "login", &address]);
-        assert!(start(Side::B, name, &mut login).wait().success());
+        let listener = far.listener(name);
         let first = tracks[0].id.to_string();
         let play = ["play", &first, "--bitrate", KBPS, "--speed", "20", "--stay", "--control"];
-        let mut play = start(Side::B, name, &mut listener.command(&play));
+        let mut play = far.run(&listener, name, &play);
         for (heard, track) in (1..).zip(&tracks[1..]) {
             wait_for("the end of a track", || (listener.plays().len() == heard).then_some(()));
             play.tell(&format!("play {}", track.id));
@@ -82,8 +54,7 @@ fn a_click_costs_one_round_trip_on_an_open_session_and_three_cold() {
         assert!(attempt < ATTEMPTS, "{costs:?}\n{open:#?}\n{cold:#?}");
         attempt += 1;
     }
-    drop(server);
-    link.close().unwrap();
+    far.close();
 }
 
 /// Medians, in milliseconds.

@@ -1,15 +1,12 @@
 //! What a seek costs on a link of 50 ms round trip and 10 Mbit/s (B04).
 
-use std::process::Command;
 use std::time::Duration;
 
-use xtask::lab::link::{Link, Options, Side};
-use xtask::lab::shape::Shape;
-use xtask::lab::units::Rate;
 use xtask::tools::Tool;
 
+use crate::support::far::{Far, shape};
 use crate::support::music::KBPS;
-use crate::support::{Listener, Process, alone, music, programs, wait_for};
+use crate::support::{alone, music, wait_for};
 
 const ROUND_TRIP_MS: f64 = 50.0;
 /// What may be added: two blocks of 16 KiB take 27 ms at 10 Mbit/s.
@@ -31,37 +28,14 @@ fn b04_a_seek_costs_one_round_trip_and_none_where_it_is_cached() {
     if !Tool::Link.present_or_skip() {
         return;
     }
-    let songs = music();
+    let track = music().long.id.to_string();
     let _alone = alone();
-    let shape = Shape {
-        rate: Rate::bits_per_second(10_000_000),
-        delay: Duration::from_millis(25),
-        ..Shape::default()
-    };
-    let options = Options { a_to_b: shape, b_to_a: shape, ..Options::default() };
-    let link = Link::new(&options).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let start = |side: Side, name: &str, command: &mut Command| {
-        Process::start_by(folder.path(), name, command, |command| {
-            link.spawn(side, command).unwrap()
-        })
-    };
-    let data = folder.path().join("server");
-    songs.copy_to(&data);
-    let mut run = Command::new(&programs().server);
-    let listen = format!("{}:0", Side::A.address());
-    run.arg("--data-dir").arg(&data).args(["run", "--open", "--listen", &listen]);
-    let mut server = start(Side::A, "server", &mut run);
-    let address = server.wait_for_line("the server's link");
-
-    let track = songs.long.id.to_string();
+    let far = Far::start(shape(10_000_000, 25));
     // To a place that is not there, and back to one that is.
     let seek = |name: &str, place: &str| {
-        let listener = Listener::new(folder.path(), name);
-        let mut login = listener.command(&["--peers", "off", "login", &address]);
-        assert!(start(Side::B, name, &mut login).wait().success());
+        let listener = far.listener(name);
         let play = ["--json", "play", &track, "--bitrate", KBPS, "--control"];
-        let mut play = start(Side::B, name, &mut listener.command(&play));
+        let mut play = far.run(&listener, name, &play);
         std::thread::sleep(Duration::from_millis(1_500));
         let costs = [place, "0.5"].map(|place| {
             let before = listener.events_of("seek").len();
@@ -94,6 +68,5 @@ fn b04_a_seek_costs_one_round_trip_and_none_where_it_is_cached() {
     }
     best.sort_by(f64::total_cmp);
     assert!(best[PLACES.len() / 2] <= ROUND_TRIP_MS + MARGIN_MS, "{best:?}");
-    drop(server);
-    link.close().unwrap();
+    far.close();
 }

@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 pub(crate) mod ear;
+#[cfg(target_os = "linux")]
+pub(crate) mod far;
 pub(crate) mod listener;
 pub(crate) mod music;
 #[cfg(target_os = "linux")]
