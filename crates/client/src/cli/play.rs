@@ -29,9 +29,10 @@ pub(super) struct PlayArgs {
     /// Words to search for, track ids, or a file with a track id on each line
     #[arg(required = true, value_name = "WORDS|TRACK-ID|FILE")]
     what: Vec<String>,
-    /// Where the music goes: null (nowhere), wav:FILE or pcm:FILE (16 bit,
-    /// little-endian, stereo); all keep time as a sound device does. Several
-    /// tracks go into one file, without a gap
+    /// Where the music goes: sound (the default device) or sound:DEVICE; null
+    /// (nowhere), wav:FILE or pcm:FILE (16 bit, little-endian, stereo), which
+    /// keep time as a sound device does. Several tracks go into one file,
+    /// without a gap
     #[arg(long, default_value = "null", value_name = "SINK")]
     sink: SinkKind,
     /// auto (what the link bears), 96, 160, 320, saver (the fewest bytes) or

@@ -81,5 +81,6 @@ mod tests {
         assert!(clock.frame(due) >= 44_100 && due < at(2_101));
         clock.stop(44_100);
         assert_eq!(clock.frame(at(9_000)), 44_100);
+        assert_eq!(clock.when(1), None);
     }
 }

@@ -188,3 +188,120 @@ impl<W: FnMut() + Send> Drop for PlayerEnd<W> {
         (self.wake)();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        // One instant for all of a test, later than every clock's epoch.
+        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        *START.get_or_init(|| Instant::now() + Duration::from_secs(3_600))
+            + Duration::from_millis(millis)
+    }
+
+    fn frames(range: std::ops::Range<i16>) -> Vec<i16> {
+        range.flat_map(|frame| [frame, -frame]).collect()
+    }
+
+    #[test]
+    fn frames_come_out_as_they_went_in_and_no_more_than_there_is_room_for() {
+        let (mut player, mut device) = queue(|| {});
+        let room = player.room(at(0));
+        assert_eq!((room, player.writable_at(at(0))), (3_528, None));
+        player.write(&frames(0..3_528), at(0)).unwrap();
+        assert_eq!(player.room(at(0)), 0);
+        assert!(player.writable_at(at(0)).is_some_and(|again| again > at(0)));
+        let refused = player.write(&frames(0..1), at(0));
+        assert!(matches!(refused, Err(SoundError::TooMuch { frames: 1, room: 0 })));
+        for frame in 0..3_528 {
+            assert_eq!(device.frames.pop(), Ok([frame, -frame]));
+        }
+        assert_eq!(player.room(at(0)), room);
+    }
+
+    #[test]
+    fn the_position_is_what_the_device_says_of_what_it_got_and_never_goes_back() {
+        let (mut player, device) = queue(|| {});
+        player.write(&frames(0..2_000), at(0)).unwrap();
+        assert_eq!((player.heard(at(0)), player.dry_at()), (0, None));
+        device.shared.clock.run(-441, at(100));
+        assert_eq!(player.heard(at(100)), 0);
+        assert_eq!(player.heard(at(120)), 441);
+        device.shared.clock.run(200, at(120));
+        assert_eq!(player.heard(at(120)), 441);
+        assert_eq!(player.heard(at(9_000)), 2_000);
+    }
+
+    #[test]
+    fn what_was_discarded_is_named_to_the_device_and_was_not_heard() {
+        let (mut player, device) = queue(|| {});
+        player.write(&frames(0..2_000), at(0)).unwrap();
+        device.shared.clock.run(0, at(0));
+        assert_eq!(player.discard(at(10)), 441);
+        assert_eq!(device.shared.drop_until.load(Ordering::Relaxed), 2_000);
+        assert_eq!((player.heard(at(500)), player.dry_at()), (441, None));
+        player.write(&frames(0..1_000), at(500)).unwrap();
+        assert_eq!(player.stalls().0, 0);
+        device.shared.clock.run(2_000, at(500));
+        let heard = player.heard(at(510));
+        assert!((881..=882).contains(&heard), "{heard}");
+        assert_eq!(player.discard(at(900)), 441 + 1_000);
+    }
+
+    #[test]
+    fn writing_on_after_a_dry_spell_is_a_stall_unless_there_was_a_pause() {
+        let (mut player, device) = queue(|| {});
+        player.write(&frames(0..441), at(0)).unwrap();
+        device.shared.clock.run(0, at(0));
+        let dry = player.dry_at().unwrap();
+        assert!(dry >= at(10) && dry < at(11));
+        player.write(&frames(0..441), at(9)).unwrap();
+        assert_eq!(player.stalls().0, 0);
+        player.write(&frames(0..441), at(50)).unwrap();
+        let (stalls, stalled) = player.stalls();
+        assert_eq!((stalls, stalled.as_millis()), (1, 29));
+        // Where it is now it says itself.
+        assert_eq!((player.heard(at(60)), player.dry_at()), (882, None));
+        device.shared.clock.run(882, at(60));
+
+        player.pause(at(500)).unwrap();
+        assert!(device.shared.paused.load(Ordering::Relaxed));
+        assert_eq!((player.heard(at(800)), player.dry_at()), (1_323, None));
+        player.resume(at(900)).unwrap();
+        assert!(!device.shared.paused.load(Ordering::Relaxed));
+        player.write(&frames(0..441), at(950)).unwrap();
+        assert_eq!(player.stalls(), (stalls, stalled));
+    }
+
+    #[test]
+    fn a_pause_keeps_what_is_queued() {
+        let (mut player, mut device) = queue(|| {});
+        player.write(&frames(0..882), at(0)).unwrap();
+        device.shared.clock.run(0, at(0));
+        player.pause(at(10)).unwrap();
+        player.pause(at(15)).unwrap();
+        assert_eq!(player.heard(at(1_000)), 441);
+        player.resume(at(1_000)).unwrap();
+        assert_eq!(player.heard(at(1_000)), 441);
+        assert_eq!(std::iter::from_fn(|| device.frames.pop().ok()).count(), 882);
+    }
+
+    #[test]
+    fn the_device_hears_of_the_end_and_of_every_change() {
+        let woken = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&woken);
+        let (mut player, device) = queue(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        device.conditions.send(Condition::RanDry).unwrap();
+        assert_eq!(player.conditions(), [Condition::RanDry]);
+        player.write(&[1, 2], at(0)).unwrap();
+        player.pause(at(0)).unwrap();
+        player.resume(at(0)).unwrap();
+        player.discard(at(0));
+        drop(player);
+        assert!(device.shared.closed.load(Ordering::Relaxed));
+        assert_eq!(woken.load(Ordering::Relaxed), 5);
+    }
+}

@@ -15,6 +15,10 @@ use pulseaudio::protocol::{
 
 use crate::sound::queue::Frame;
 
+/// The protocol has a byte for it.
+const STEREO: u8 = 2;
+const _: () = assert!(STEREO as u16 == CHANNELS);
+
 /// The bytes of a frame on the wire.
 pub(super) const FRAME_BYTES: usize = size_of::<Frame>();
 
@@ -263,7 +267,7 @@ fn params(device: Option<&str>, corked: bool) -> Result<PlaybackStreamParams, Lo
     Ok(PlaybackStreamParams {
         sample_spec: SampleSpec {
             format: SampleFormat::S16Le,
-            channels: u8::try_from(CHANNELS).unwrap_or(2),
+            channels: STEREO,
             sample_rate: SAMPLE_RATE,
         },
         channel_map: ChannelMap::stereo(),

@@ -1,6 +1,6 @@
 //! The stream at the server: feeds it and knows where it is.
 
-use std::io::Cursor;
+use std::io::{self, Cursor, ErrorKind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,6 +19,9 @@ const ASK_INTERVAL: Duration = Duration::from_millis(100);
 /// The same until it has told a first time.
 const ASK_SOON: Duration = Duration::from_millis(20);
 
+/// A server that does not answer for so long is as good as gone.
+const SILENCE: Duration = Duration::from_secs(3);
+
 /// How long the server may wait for a beginning to be complete. What is shorter
 /// is all there is.
 const BEGIN_WITHIN: Duration = Duration::from_millis(30);
@@ -36,13 +39,14 @@ pub(super) struct Stream<'a> {
     lead_in: usize,
     /// Up to here frames were dropped.
     dropped: u64,
-    /// The question of where the server is, and what had been sent before it.
-    asked: Option<(u32, u64)>,
+    /// The question of where the server is, what had been sent before it, and when
+    /// it was asked.
+    asked: Option<(u32, u64, Instant)>,
     /// When to ask again.
     ask_at: Option<Instant>,
     /// When to tell the server to begin with what it has.
     begin_at: Option<Instant>,
-    /// The server said that it plays.
+    /// It is known that the server plays.
     started: bool,
     /// The server said that it has nothing to play, and got nothing since.
     dry: bool,
@@ -113,6 +117,8 @@ impl<'a> Stream<'a> {
         skip(self.end, self.tape, until);
         (self.asked, self.begin_at) = (None, None);
         (self.started, self.dry) = (false, false);
+        // A server that is fed again at once does not say that it began anew.
+        self.ask_at = (!self.corked).then(|| Instant::now() + ASK_SOON);
         self.connection.send(&Command::FlushPlaybackStream(self.connection.channel()))?;
         Ok(())
     }
@@ -158,7 +164,7 @@ impl<'a> Stream<'a> {
             let _ = end.conditions.send(Condition::RanDry);
         }
         if fed && !self.started && !self.corked {
-            self.begin_at = Some(Instant::now() + BEGIN_WITHIN);
+            self.begin_at.get_or_insert_with(|| Instant::now() + BEGIN_WITHIN);
         }
         Ok(())
     }
@@ -172,11 +178,19 @@ impl<'a> Stream<'a> {
             self.connection.send(&Command::TriggerPlaybackStream(channel))?;
             self.ask_at = Some(now);
         }
-        if self.ask_at.is_some_and(|at| at <= now) {
+        if self.ask_at.is_none_or(|at| at > now) {
+            return Ok(());
+        }
+        if let Some((.., at)) = self.asked {
+            if now.saturating_duration_since(at) > SILENCE {
+                return Err(Lost::Io(io::Error::new(ErrorKind::TimedOut, "it does not answer")));
+            }
+            self.ask_at = Some(now + ASK_SOON);
+        } else {
             let clock = LatencyParams { channel, now: SystemTime::now() };
             let number = self.connection.send(&Command::GetPlaybackLatency(clock))?;
-            self.asked = Some((number, self.tape.next()));
-            self.ask_at = self.started.then_some(now + ASK_INTERVAL);
+            self.asked = Some((number, self.tape.next(), now));
+            self.ask_at = Some(now + if self.started { ASK_INTERVAL } else { ASK_SOON });
         }
         Ok(())
     }
@@ -193,7 +207,7 @@ impl<'a> Stream<'a> {
             }
         };
         match command {
-            Command::Reply if self.asked.is_some_and(|(asked, _)| asked == number) => {
+            Command::Reply if self.asked.is_some_and(|(asked, ..)| asked == number) => {
                 let mut reader = TagStructReader::new(&mut payload, version);
                 let place: PlaybackLatency = reader.read()?;
                 self.anchor(&place);
@@ -220,7 +234,7 @@ impl<'a> Stream<'a> {
 
     /// Sets the clock by what the server says of where it is.
     fn anchor(&mut self, place: &PlaybackLatency) {
-        let Some((_, sent)) = self.asked.take() else { return };
+        let Some((_, sent, _)) = self.asked.take() else { return };
         let shared = &self.end.shared;
         let overtaken = shared.drop_until.load(Ordering::Acquire) > self.dropped
             || shared.paused.load(Ordering::Acquire);
@@ -228,6 +242,7 @@ impl<'a> Stream<'a> {
         if overtaken || self.corked || !place.playing || place.playing_for == 0 {
             return;
         }
+        self.started = true;
         let queued = (place.write_offset - place.read_offset) / FRAME_BYTES as i64;
         let latency = place.sink_usec.min(10_000_000) * u64::from(SAMPLE_RATE) / 1_000_000;
         let sent = i64::try_from(sent).unwrap_or(i64::MAX >> 1);
