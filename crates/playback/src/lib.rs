@@ -1,5 +1,10 @@
 //! The play-out buffer of one play, as a state machine.
 //!
+//! Three questions and their answers: when is a block due ([`Playout`]), may sound
+//! begin ([`StartPolicy`]), which rendition comes next ([`Chooser`]). The second and
+//! the third are answered by simulating what may come on a Markov chain of the
+//! throughput that was seen ([`Throughput`]), and say why they are answered so.
+//!
 //! A [`Playout`] knows which blocks of a rendition are there and how far the
 //! sink has come, and from these two says when each missing block is due, how
 //! much is buffered and whether that is an emergency. The numbers it judges by
@@ -42,6 +47,55 @@
 //! assert!(playout.is_emergency(later), "less than 3 s are left");
 //! assert_eq!(playout.next_missing(0), Some(8));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # When to start, and in which bitrate
+//!
+//! ```
+//! use std::time::Duration;
+//! use antiphon_playback::{
+//!     Candidate, Chooser, Outlook, Situation, StartPolicy, Throughput,
+//! };
+//! use antiphon_types::{Bitrate, Timestamp};
+//!
+//! // For a minute 2 Mbit/s came, whenever something was asked for.
+//! let mut link = Throughput::new(1_250_000, None);
+//! let mut now = Timestamp::ZERO;
+//! link.handle_asked(now, Duration::from_millis(50));
+//! for _ in 0..600 {
+//!     now = now + Duration::from_millis(100);
+//!     link.handle_delivered(now, 25_000);
+//! }
+//!
+//! // Two seconds are buffered of four minutes at 160 kbit/s.
+//! let outlook = Outlook {
+//!     buffered: Duration::from_secs(2),
+//!     remaining: Duration::from_secs(240),
+//!     bytes_per_second: 20_000.0,
+//!     lowest_bytes_per_second: 12_000.0,
+//!     most_buffered: Duration::from_secs(30),
+//! };
+//! let start = StartPolicy::default().decide(&link, &outlook, 1);
+//! assert!(start.start, "{}", start.reason);
+//!
+//! let candidates = Bitrate::ALL.map(|bitrate| Candidate {
+//!     bitrate,
+//!     bytes_per_second: f64::from(bitrate.kbps()) * 125.0,
+//!     cached: false,
+//! });
+//! let next = Chooser::default().next(&Situation {
+//!     link: &link,
+//!     current: Bitrate::Kbps160,
+//!     buffered: Duration::from_secs(25),
+//!     remaining: Duration::from_secs(200),
+//!     most_buffered: Duration::from_secs(30),
+//!     candidates: &candidates,
+//!     seed: 1,
+//! });
+//! assert_eq!(next.bitrate, Bitrate::Kbps320, "{}", next.reason);
+//! // The next session begins with what this one has learned.
+//! let text = link.learned().map(|learned| learned.to_string());
+//! assert!(text.is_some_and(|text| !text.is_empty()));
 //! ```
 //!
 //! # Speed
