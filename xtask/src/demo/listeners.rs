@@ -39,6 +39,8 @@ pub(super) struct Play {
     pub(super) bitrate_kbps: u32,
     pub(super) first_byte_ms: f64,
     pub(super) first_sound_ms: f64,
+    /// She asked for it; else it followed the track before without a gap.
+    pub(super) clicked: bool,
     pub(super) stalls: u32,
     pub(super) stalled_ms: f64,
     pub(super) bytes: Bytes,

@@ -32,6 +32,7 @@ struct PlayReport {
     bitrate_kbps: u32,
     first_byte_ms: f64,
     first_sound_ms: f64,
+    clicked: bool,
     stalls: u32,
     stalled_ms: f64,
     bytes: Bytes,
@@ -55,7 +56,11 @@ struct Totals {
 
 /// A play in one line.
 pub(super) fn play_line(play: &Play) -> String {
-    format!("{}: first sound {:.0} ms, {}", play.name, play.first_sound_ms, shares(&play.bytes))
+    let begun = match play.clicked {
+        true => format!("first sound {:.0} ms", play.first_sound_ms),
+        false => "no gap".to_owned(),
+    };
+    format!("{}: {begun}, {}", play.name, shares(&play.bytes))
 }
 
 impl Report {
@@ -82,6 +87,7 @@ impl Report {
                     bitrate_kbps: play.bitrate_kbps,
                     first_byte_ms: play.first_byte_ms,
                     first_sound_ms: play.first_sound_ms,
+                    clicked: play.clicked,
                     stalls: play.stalls,
                     stalled_ms: play.stalled_ms,
                     bytes: play.bytes,
@@ -167,7 +173,9 @@ impl Totals {
             bytes.edge += play.bytes.edge;
             bytes.server += play.bytes.server;
         }
-        let (median, worst) = median_and_worst(plays.iter().map(|play| play.first_sound_ms));
+        // What follows without a gap was there before its turn came.
+        let clicked = plays.iter().filter(|play| play.clicked);
+        let (median, worst) = median_and_worst(clicked.map(|play| play.first_sound_ms));
         Self {
             plays: plays.len(),
             bytes,
