@@ -33,6 +33,8 @@ pub(crate) struct Program {
     pub(crate) now: TrackPlay,
     /// What follows, once it is time to think of it.
     pub(crate) next: Option<TrackPlay>,
+    /// What follows could not be made ready; it is tried again in its turn.
+    next_failed: bool,
     paused: bool,
     /// Sound may go on: the buffer bears it.
     going: bool,
@@ -67,6 +69,7 @@ impl Node {
             deck,
             now,
             next: None,
+            next_failed: false,
             paused: false,
             going: false,
             status,
@@ -148,7 +151,7 @@ impl Node {
         };
         let (id, from) = (now.id, samples_of(to).min(samples.saturating_sub(1)));
         let bitrate = now.parts.last().map_or(now.bitrate, |part| part.rendition.bitrate());
-        now.heard = from;
+        (now.heard, now.from) = (from, from);
         self.restart(id, from, bitrate);
     }
 
@@ -211,6 +214,7 @@ impl Node {
     fn drop_next(&mut self) {
         let now = self.clock.now();
         let Some(program) = &mut self.program else { return };
+        program.next_failed = false;
         if let Some(next) = program.next.take() {
             program.deck.remove(next.id);
             self.listener.stop(now, next.id);
@@ -255,6 +259,7 @@ impl Node {
     fn begin_next(&mut self, clicked: Option<Instant>, jumps: bool) {
         let id = self.number_play();
         let Some(program) = &mut self.program else { return };
+        program.next_failed = false;
         match program.next.take() {
             Some(next) => {
                 program.now = next;
@@ -334,7 +339,8 @@ impl Node {
         let left = Duration::from_millis(media_ms(play.samples().saturating_sub(heard)));
         // The server's answer takes a while of the clock, however fast it plays.
         let ahead = ahead + ANSWER_TIME.mul_f64(program.options.speed);
-        if play.stage != Stage::Playing || program.next.is_some() || left > ahead {
+        let prepared = program.next.is_some() || program.next_failed;
+        if play.stage != Stage::Playing || prepared || left > ahead {
             return;
         }
         let id = self.number_play();
@@ -455,7 +461,7 @@ impl Node {
         let Some(program) = &mut self.program else { return };
         if program.next.as_ref().is_some_and(|next| next.is(id)) {
             // It is tried again when it is its turn, and told then.
-            program.next = None;
+            (program.next, program.next_failed) = (None, true);
             program.deck.remove(id);
             self.listener.stop(now, id);
             return;
