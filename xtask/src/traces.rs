@@ -37,9 +37,9 @@ pub struct TracesArgs {
     /// What is drawn follows from this number.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Show a row for each recording, not only for all together.
+    /// Show the rows of all recordings together only.
     #[arg(long)]
-    each: bool,
+    brief: bool,
     /// Draw pictures of all recordings together into this folder.
     #[arg(long, value_name = "FOLDER")]
     pictures: Option<PathBuf>,
@@ -102,7 +102,7 @@ fn bitrate_policies() -> [(&'static str, UserPolicy, BitratePolicy); 5] {
 pub fn run(args: &TracesArgs) -> Result<()> {
     let links = links(args)?;
     let rows = all_rows(&links, args.scale, args.seed);
-    print(&rows, args.each);
+    print(&rows, args.brief);
     if let Some(folder) = &args.pictures {
         picture::draw(&rows, folder)?;
     }
@@ -251,7 +251,7 @@ fn in_parallel<T: Sync, R: Send>(jobs: &[T], work: impl Fn(&T) -> R + Sync) -> V
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-fn print(rows: &[Row], each: bool) {
+fn print(rows: &[Row], brief: bool) {
     println!(
         "{:24} {:>9} {:>8} {:>9} {:>9} {:>8} {:>9} {:>9} {:>6} {:>8} {:>7}",
         "trace",
@@ -266,7 +266,7 @@ fn print(rows: &[Row], each: bool) {
         "switch/h",
         "qoe"
     );
-    for row in rows.iter().filter(|row| each || row.trace == "all") {
+    for row in rows.iter().filter(|row| !brief || row.trace == "all") {
         println!(
             "{:24.24} {:>9} {:>8} {:>9.0} {:>9.0} {:>7.1}% {:>8.1}% {:>9.1} {:>6.0} {:>8.1} {:>7.1}",
             row.trace,

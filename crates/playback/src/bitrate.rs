@@ -98,8 +98,6 @@ pub enum BitrateReason {
     LinkKnown,
     /// Of it most is to be had.
     BestExpected,
-    /// More could be had, but not so much more that it is worth a change.
-    NotWorthASwitch,
     /// Too little is buffered for more.
     BufferLow,
     /// Enough is buffered, and the link is fast.
@@ -117,7 +115,6 @@ impl fmt::Display for BitrateReason {
             Self::NetworkUnknown => "nothing is known of the network yet",
             Self::LinkKnown => "the link bore it before",
             Self::BestExpected => "it promises most",
-            Self::NotWorthASwitch => "another promises hardly more",
             Self::BufferLow => "too little is buffered for more",
             Self::BufferHigh => "enough is buffered and the link is fast",
             Self::Steady => "nothing calls for a change",
