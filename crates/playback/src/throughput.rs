@@ -12,7 +12,7 @@ use crate::random::Random;
 
 /// Levels of throughput: 0 for next to nothing, then half octaves from
 /// [`LOWEST`] on.
-pub(crate) const LEVELS: usize = 20;
+pub(crate) const LEVELS: usize = 28;
 /// Throughput of level 1, in bytes per second: 1 kB/s (8 kbit/s).
 const LOWEST: f64 = 1_000.0;
 /// Octaves between two levels.

@@ -11,10 +11,11 @@ use super::{Listener, Process, music, programs};
 
 /// A server with the songs on side A, listeners on side B.
 pub(crate) struct Far {
-    pub(crate) link: Link,
-    folder: tempfile::TempDir,
-    address: String,
+    /// Before the folder that it writes to, since that goes last.
     server: Process,
+    pub(crate) link: Link,
+    address: String,
+    folder: tempfile::TempDir,
 }
 
 /// A link of that rate, both ways.
@@ -41,7 +42,7 @@ impl Far {
             link.spawn(Side::A, command).unwrap()
         });
         let address = server.wait_for_line("the server's link");
-        Self { link, folder, address, server }
+        Self { server, link, address, folder }
     }
 
     /// A listener who has logged in, without peers.
