@@ -103,9 +103,7 @@ impl Deck {
     /// Plays this now, and nothing of what was there before.
     pub(crate) fn load(&self, part: Part, blocks: BlockSet) -> Gate {
         let mut state = self.lock();
-        state.parts.clear();
-        state.epoch += 1;
-        (state.go, state.over) = (false, false);
+        state.clear();
         self.push(state, part, blocks)
     }
 
@@ -144,11 +142,7 @@ impl Deck {
 
     /// Nothing is to be heard any more.
     pub(crate) fn clear(&self) {
-        let mut state = self.lock();
-        state.parts.clear();
-        state.epoch += 1;
-        (state.go, state.over) = (false, false);
-        self.inner.1.notify_all();
+        self.change(State::clear);
     }
 
     /// Nothing follows what is there; or something may again.
@@ -296,6 +290,12 @@ impl Deck {
 }
 
 impl State {
+    fn clear(&mut self) {
+        self.parts.clear();
+        self.epoch += 1;
+        (self.go, self.over) = (false, false);
+    }
+
     fn orders(&self) -> Orders {
         Orders {
             epoch: self.epoch,

@@ -200,7 +200,7 @@ impl PlayOptions {
 
     /// The factor that the volume means for each sample.
     pub(crate) fn gain(&self) -> f32 {
-        10_f32.powf(self.volume / 20.0)
+        antiphon_media::gain_factor(Some(f64::from(self.volume)))
     }
 }
 

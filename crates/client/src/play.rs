@@ -520,8 +520,3 @@ fn push_kbps(bitrate: Bitrate, speed: f64) -> u32 {
 pub(crate) fn media_ms(samples: u64) -> u64 {
     samples * 1000 / u64::from(SAMPLE_RATE)
 }
-
-pub(crate) fn samples_of(media: Duration) -> u64 {
-    let samples = media.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000;
-    u64::try_from(samples).unwrap_or(u64::MAX)
-}

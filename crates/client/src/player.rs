@@ -13,7 +13,7 @@ use antiphon_media::{
     Entry, Join, PartDecoder, PartSpan, PcmHasher, Splicer, apply_keystream, extend_i16,
 };
 use antiphon_store::Store;
-use antiphon_types::{BLOCK_BYTES, CHANNELS, Rendition, SAMPLE_RATE};
+use antiphon_types::{BLOCK_BYTES, CHANNELS, Rendition, samples_of};
 use bytes::BytesMut;
 
 use crate::deck::{Deck, Part, Step, Waited};
@@ -68,8 +68,7 @@ pub(crate) fn start(
     tell: impl FnMut(PlayerEvent) + Send + 'static,
 ) -> std::io::Result<()> {
     let (sink, speed) = (options.sink.clone(), options.speed);
-    let crossfade = options.crossfade.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000;
-    let crossfade = u64::try_from(crossfade).unwrap_or(u64::MAX);
+    let crossfade = samples_of(options.crossfade);
     std::thread::Builder::new().name("antiphon-player".to_owned()).spawn(move || {
         let mut tell = tell;
         let output = match crate::sound::open(&sink, speed) {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use antiphon_listener::{Decision, Join, PlayId, Reason, Source, UserPolicy, WaitingFor};
-use antiphon_types::{Bitrate, BlockRange, Rendition};
+use antiphon_types::{Bitrate, BlockRange, Rendition, samples_of};
 use tokio::sync::{mpsc, watch};
 
 use crate::deck::Deck;
@@ -13,7 +13,7 @@ use crate::engine::{
 };
 use crate::library::KnownTrack;
 use crate::node::Node;
-use crate::play::{Stage, TrackPlay, media_ms, samples_of};
+use crate::play::{Stage, TrackPlay, media_ms};
 use crate::player::{self, Outcome, PlayerEvent};
 use crate::queue::Queue;
 use crate::record::{self, millis};
@@ -233,7 +233,7 @@ impl Node {
         let Some(program) = &mut self.program else { return };
         let follows = program.queue.following();
         if !program.queue.skip() {
-            return self.finish_program();
+            return self.stop_program();
         }
         // With one track repeated, what was prepared is not what comes now.
         if follows != Some(program.queue.current()) {
@@ -267,14 +267,12 @@ impl Node {
                     program.now.clicked = clicked;
                     program.now.record.clicked = true;
                 }
-                if program.now.stage == Stage::Playing {
-                    if jumps {
-                        program.going = false;
-                        program.deck.jump_to(program.now.id);
-                    }
-                } else {
-                    program.now.clicked = program.now.clicked.or(Some(Instant::now()));
+                if program.now.stage != Stage::Playing {
+                    program.now.clicked.get_or_insert_with(Instant::now);
                     program.deck.clear();
+                    program.going = false;
+                } else if jumps {
+                    program.deck.jump_to(program.now.id);
                     program.going = false;
                 }
                 self.tell_whether_over();
@@ -446,13 +444,8 @@ impl Node {
         let Some(program) = &mut self.program else { return };
         match program.queue.advance() {
             true => self.begin_next(None, false),
-            false => self.finish_program(),
+            false => self.stop_program(),
         }
-    }
-
-    /// The queue has come to its end.
-    fn finish_program(&mut self) {
-        self.stop_program();
     }
 
     /// A track cannot be heard: it ends with an error, and the next one begins.

@@ -35,7 +35,7 @@ impl Listener {
         let Some(id) = self.current_play() else { return false };
         let told = self.decisions.started.replace((id, decision.start));
         if told != Some((id, decision.start)) {
-            let buffered = self.buffered(self.now).map_or(Duration::ZERO, |found| found.media);
+            let buffered = self.buffered_media();
             let (starts, reason) = (decision.start, decision.reason);
             self.say(Decision::Start { starts, reason, buffered });
         }
@@ -48,14 +48,13 @@ impl Listener {
         let bytes_per_second = self.consumption(play.playout.rendition());
         let ladder = play.ladder.iter().map(|rung| self.consumption(&rung.rendition));
         let adapts = play.user == UserPolicy::Auto;
+        let (buffered, remaining) = self.buffered_of_track();
         let outlook = Outlook {
             bytes_per_second,
             lowest_bytes_per_second: ladder.filter(|_| adapts).fold(bytes_per_second, f64::min),
-            ..self.outlook_of_track()
-        };
-        let outlook = match play.playout.ready_to_start() {
-            true => outlook,
-            false => Outlook { buffered: Duration::ZERO, ..outlook },
+            buffered: if play.playout.ready_to_start() { buffered } else { Duration::ZERO },
+            remaining,
+            most_buffered: self.config.server_ahead_alone_media,
         };
         self.decisions.seed = self.decisions.seed.wrapping_add(1);
         let seed = self.salt ^ self.decisions.seed;
@@ -63,7 +62,7 @@ impl Listener {
     }
 
     /// What is buffered and what remains of the track that plays.
-    fn outlook_of_track(&self) -> Outlook {
+    fn buffered_of_track(&self) -> (Duration, Duration) {
         let (mut buffered, mut remaining) = (Duration::ZERO, Duration::ZERO);
         let mut gapless = true;
         for play in self.plays().take_while(|play| play.turn == Turn::Now) {
@@ -74,15 +73,11 @@ impl Listener {
             gapless &= found.to_the_end;
             remaining += play.playout.remaining(self.now);
         }
-        let most_buffered = self.config.server_ahead_alone_media;
-        let buffered = if gapless { remaining } else { buffered };
-        Outlook {
-            buffered,
-            remaining,
-            bytes_per_second: 1.0,
-            lowest_bytes_per_second: 1.0,
-            most_buffered,
-        }
+        (if gapless { remaining } else { buffered }, remaining)
+    }
+
+    fn buffered_media(&self) -> Duration {
+        self.buffered(self.now).map_or(Duration::ZERO, |buffered| buffered.media)
     }
 
     /// Bytes that a second of media takes; as many times more as the sink is
@@ -111,7 +106,7 @@ impl Listener {
         let Choice { id, at, from, decision: BitrateDecision { bitrate: to, reason } } = choice;
         let told = self.decisions.bitrate.replace((to, reason));
         if to != from || told != Some((to, reason)) {
-            let buffered = self.buffered(self.now).map_or(Duration::ZERO, |found| found.media);
+            let buffered = self.buffered_media();
             self.say(Decision::Bitrate { at, from, to, reason, buffered });
         }
         if to != from {
@@ -129,13 +124,13 @@ impl Listener {
             return None;
         }
         let from = last.playout.rendition().bitrate();
-        let outlook = self.outlook_of_track();
+        let (buffered, remaining) = self.buffered_of_track();
         let situation = Situation {
             link: &self.link,
             current: from,
-            buffered: outlook.buffered,
-            remaining: outlook.remaining,
-            most_buffered: outlook.most_buffered,
+            buffered,
+            remaining,
+            most_buffered: self.config.server_ahead_alone_media,
             candidates: &candidates,
             seed: self.salt ^ self.decisions.seed,
         };
@@ -158,7 +153,7 @@ impl Listener {
     pub(crate) fn note_emergency(&mut self) {
         let begins = self.is_emergency(self.now) && self.is_sounding();
         if std::mem::replace(&mut self.decisions.emergency, begins) != begins {
-            let buffered = self.buffered(self.now).map_or(Duration::ZERO, |found| found.media);
+            let buffered = self.buffered_media();
             self.say(Decision::Emergency { begins, buffered });
         }
     }

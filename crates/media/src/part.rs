@@ -19,7 +19,7 @@ use crate::vorbis::{Placed, VorbisStream};
 /// it: a page is closed before its packets pass 8 KiB, and has a header of 27
 /// bytes and at most 255 lacing values. It holds a tenth of a second or more
 /// at every bitrate, so the tail is there too.
-pub const SPLICE_TAIL_BYTES: u64 = 8 * 1024 + 27 + 255;
+pub const SPLICE_TAIL_BYTES: u64 = Rendition::PAGE_BYTES;
 
 /// Which samples of a track a part holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

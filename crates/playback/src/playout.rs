@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use antiphon_types::{BLOCK_BYTES, BlockSet, Rendition, SAMPLE_RATE, Timestamp};
+use antiphon_types::{BLOCK_BYTES, BlockSet, Rendition, SAMPLE_RATE, Timestamp, samples_of};
 
 use crate::{Policy, Urgency};
 
@@ -461,11 +461,6 @@ impl Playout {
 fn media_of(samples: u64) -> Duration {
     let micros = u128::from(samples) * 1_000_000 / u128::from(SAMPLE_RATE);
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
-}
-
-fn samples_of(media: Duration) -> u64 {
-    let samples = media.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000;
-    u64::try_from(samples).unwrap_or(u64::MAX)
 }
 
 fn micros(duration: Duration) -> u64 {

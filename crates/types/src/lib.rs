@@ -41,5 +41,6 @@ pub use blob::{BLOCK_BYTES, BlobSize, BlobSizeError, BlockIndex, BlockRange, Blo
 pub use id::{BlobId, NodeId, ParseIdError, TrackId};
 pub use rendition::{
     Bitrate, CHANNELS, Class, ParseBitrateError, Rendition, RenditionError, SAMPLE_RATE, Segment,
+    samples_of,
 };
 pub use time::Timestamp;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::{BLOCK_BYTES, BlobId, BlobSize};
 
@@ -9,6 +10,12 @@ use crate::{BLOCK_BYTES, BlobId, BlobSize};
 pub const SAMPLE_RATE: u32 = 44_100;
 /// Channels of every rendition.
 pub const CHANNELS: u16 = 2;
+
+/// Samples of one channel in so much media time, rounded down.
+pub fn samples_of(media: Duration) -> u64 {
+    let samples = media.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000;
+    u64::try_from(samples).unwrap_or(u64::MAX)
+}
 
 /// The three encodings of a track (B09).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

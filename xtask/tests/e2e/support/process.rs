@@ -80,7 +80,7 @@ impl Process {
     }
 
     fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+        self.try_wait().is_none()
     }
 
     /// How it ended, if it has.
