@@ -141,7 +141,7 @@ impl Neighbourhood {
         let hello = match notice.and_then(|notice| notice.kind) {
             Some(peer_notice::Kind::Hello(hello)) => hello,
             Some(peer_notice::Kind::Refused(refused)) => return Err(LinkError::Refused(refused)),
-            None => return Err(LinkError::Silent),
+            _ => return Err(LinkError::Silent),
         };
         let ticket = hello.ticket.as_ref();
         check_ticket(ticket, &self.service, &connection.remote(), wall_clock_ms())?;

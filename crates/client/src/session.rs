@@ -171,7 +171,10 @@ impl Session {
     /// Asks the server to have a peer connect to us.
     pub(crate) fn ask_for_introduction(&self, peer: &NodeId) {
         let peer_key = Bytes::copy_from_slice(peer.as_bytes());
-        self.tell(client_notice::Kind::Introduce(proto::Introduce { peer_key }));
+        self.tell(client_notice::Kind::Introduce(proto::Introduce {
+            peer_key,
+            blob: Bytes::new(),
+        }));
     }
 
     /// Reports a peer that sent a block which does not verify.
@@ -371,9 +374,10 @@ impl Keeper {
                 self.ticket.send_replace(Some(ticket));
                 return Next::Stay;
             }
-            Some(server_notice::Kind::Introduction(proto::Introduction { peer: Some(peer) })) => {
-                SessionEvent::Introduction(peer)
-            }
+            Some(server_notice::Kind::Introduction(proto::Introduction {
+                peer: Some(peer),
+                ..
+            })) => SessionEvent::Introduction(peer),
             Some(server_notice::Kind::Refused(refused)) => return self.refuse(refused).await,
             // A newer server may say what we do not understand.
             _ => return Next::Stay,

@@ -214,7 +214,10 @@ impl Service {
         let sessions = lock(&self.sessions);
         let (Some(from), Some(to)) = (sessions.get(&asker), sessions.get(&holder)) else { return };
         let peer = from.describe(asker, Some(to.public));
-        let notice = server_notice::Kind::Introduction(proto::Introduction { peer: Some(peer) });
+        let notice = server_notice::Kind::Introduction(proto::Introduction {
+            peer: Some(peer),
+            ..proto::Introduction::default()
+        });
         if to.notices.try_send(Box::new(notice)).is_err() {
             tracing::debug!(?holder, "too slow to be introduced");
         }
@@ -234,6 +237,7 @@ impl Member {
         proto::Peer {
             peer_key: bytes::Bytes::copy_from_slice(peer.as_bytes()),
             addresses: self.addresses.iter().take(shown).map(SocketAddr::to_string).collect(),
+            udp_addresses: Vec::new(),
         }
     }
 }

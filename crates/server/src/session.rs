@@ -236,7 +236,12 @@ async fn handle(
         }
         // A second hello changes nothing; a newer client may say what we do
         // not understand.
-        Some(client_notice::Kind::Hello(_)) | None => {}
+        Some(
+            client_notice::Kind::Hello(_)
+            | client_notice::Kind::Reach(_)
+            | client_notice::Kind::SwarmQuery(_),
+        )
+        | None => {}
     }
     Ok(())
 }

@@ -103,14 +103,14 @@ pub struct Rendition {
 }
 /// From either side, on the session stream of two listeners. Unknown kinds are
 /// ignored.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PeerNotice {
-    #[prost(oneof = "peer_notice::Kind", tags = "1, 2")]
+    #[prost(oneof = "peer_notice::Kind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: ::core::option::Option<peer_notice::Kind>,
 }
 /// Nested message and enum types in `PeerNotice`.
 pub mod peer_notice {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// The first from each side.
         #[prost(message, tag = "1")]
@@ -118,7 +118,72 @@ pub mod peer_notice {
         /// The other's ticket is no good; the connection ends.
         #[prost(message, tag = "2")]
         Refused(super::Refused),
+        #[prost(message, tag = "3")]
+        Want(super::Want),
+        #[prost(message, tag = "4")]
+        Have(super::Have),
+        #[prost(message, tag = "5")]
+        Query(super::Query),
+        #[prost(message, tag = "6")]
+        Hit(super::Hit),
     }
+}
+/// What the sender wants now; replaces what it said before. The other answers by
+/// a `Have` for each blob of which it holds anything, and by further ones as it
+/// comes to hold more, for as long as the blob stays wanted.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Want {
+    /// At most 8; further ones are not looked at.
+    #[prost(message, repeated, tag = "1")]
+    pub interests: ::prost::alloc::vec::Vec<Interest>,
+}
+/// A blob that is wanted, and how urgently.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Interest {
+    /// 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub blob: ::prost::bytes::Bytes,
+    /// 1 playing now, 2 prefetch, 3 offline copy.
+    #[prost(uint32, tag = "2")]
+    pub class: u32,
+}
+/// What the sender holds of a blob that the other wants, all of it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Have {
+    /// 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub blob: ::prost::bytes::Bytes,
+    /// Blocks, in order and not touching, at most 64 ranges: if they are more, the
+    /// last ones are not told.
+    #[prost(message, repeated, tag = "2")]
+    pub ranges: ::prost::alloc::vec::Vec<Range>,
+}
+/// Who holds this blob? Answered by a `Hit` by whoever holds any of it, and passed
+/// on to neighbours while `hops` is greater than 1. One that was seen before is
+/// dropped.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Query {
+    /// Drawn by the listener who asks, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    /// 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub blob: ::prost::bytes::Bytes,
+    /// How far it may still go: 2 from the listener who asks, 1 from those who pass
+    /// it on; larger is 2.
+    #[prost(uint32, tag = "3")]
+    pub hops: u32,
+}
+/// The answer to a `Query`, sent back the way the query came.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Hit {
+    /// Of the query, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    /// Who holds the blob, 32 bytes: the sender, or a neighbour of the sender who
+    /// said so.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub peer_key: ::prost::bytes::Bytes,
 }
 /// From both sides. Before the other's ticket is checked nothing else is
 /// answered.
@@ -382,14 +447,14 @@ pub struct PlayEvent {
     pub finished: bool,
 }
 /// From the client, on the session stream.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ClientNotice {
-    #[prost(oneof = "client_notice::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "client_notice::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub kind: ::core::option::Option<client_notice::Kind>,
 }
 /// Nested message and enum types in `ClientNotice`.
 pub mod client_notice {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// The first, once.
         #[prost(message, tag = "1")]
@@ -404,17 +469,21 @@ pub mod client_notice {
         RenewTicket(super::RenewTicket),
         #[prost(message, tag = "6")]
         BadPeer(super::BadPeer),
+        #[prost(message, tag = "7")]
+        Reach(super::Reach),
+        #[prost(message, tag = "8")]
+        SwarmQuery(super::SwarmQuery),
     }
 }
 /// From the server, on the session stream.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerNotice {
-    #[prost(oneof = "server_notice::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "server_notice::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<server_notice::Kind>,
 }
 /// Nested message and enum types in `ServerNotice`.
 pub mod server_notice {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// The first, once: the answer to `Hello`.
         #[prost(message, tag = "1")]
@@ -427,6 +496,8 @@ pub mod server_notice {
         /// A fresh ticket, in answer to `RenewTicket`.
         #[prost(message, tag = "4")]
         Ticket(super::SignedTicket),
+        #[prost(message, tag = "5")]
+        SwarmAnswer(super::SwarmAnswer),
     }
 }
 /// Who is there and what it can do. May travel as early data: it changes
@@ -607,19 +678,101 @@ pub struct Withdraw {
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub blobs: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
-/// Asks the server to make a peer connect to the sender: for when it cannot be
-/// reached (NAT, firewall).
+/// Announces, withdraws and asks who holds what, in one message; answered by a
+/// `SwarmAnswer` of the same id. Answers come in the order of the queries.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SwarmQuery {
+    /// Drawn by the client.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// As in `Announce`: 32 bytes each, at most 1000.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub announce: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// As in `Withdraw`: 32 bytes each, at most 1000.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub withdraw: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Blobs whose holders are wanted: 32 bytes each, at most 64; further ones are
+    /// not looked at.
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub find: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// The answer to a `SwarmQuery`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SwarmAnswer {
+    /// Of the query.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// One for each blob of `find`, in its order.
+    #[prost(message, repeated, tag = "2")]
+    pub found: ::prost::alloc::vec::Vec<Holders>,
+}
+/// Who holds a blob.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Holders {
+    /// The nearest first, at most 10.
+    #[prost(message, repeated, tag = "1")]
+    pub peers: ::prost::alloc::vec::Vec<Peer>,
+}
+/// Asks the server to bring about a connection with a peer: it tells each of the
+/// two about the other, and both connect at once, so that NATs and firewalls on
+/// both sides let them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Introduce {
     /// Of the peer wanted, 32 bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub peer_key: ::prost::bytes::Bytes,
+    /// What is wanted of it, 32 bytes; empty if nothing in particular. For a blob
+    /// that is not to be shared between listeners nobody is introduced.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub blob: ::prost::bytes::Bytes,
 }
-/// Another listener wants a connection: connect to it.
+/// Another listener and the receiver are to connect: each connects to the other
+/// now. Acted on once; one that was not asked for names who asked.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Introduction {
     #[prost(message, optional, tag = "1")]
     pub peer: ::core::option::Option<Peer>,
+    /// The same on both sides, drawn by the server; the connections that come of it
+    /// are told apart by it in records. 8 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub id: ::prost::bytes::Bytes,
+    /// Whether the receiver asked for it.
+    #[prost(bool, tag = "3")]
+    pub asked: bool,
+}
+/// Where the sender may be reached, besides what the server sees by itself. Each
+/// `Reach` replaces the one before. The server believes no address but those it
+/// has seen: of a mapping it takes the port alone.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Reach {
+    /// External TCP port that a router maps to the listening port (UPnP, PCP,
+    /// NAT-PMP); 0 if none.
+    #[prost(uint32, tag = "1")]
+    pub mapped_tcp_port: u32,
+    /// The same for UDP.
+    #[prost(uint32, tag = "2")]
+    pub mapped_udp_port: u32,
+    /// Addresses at which the server's UDP port saw the listening UDP port.
+    #[prost(message, repeated, tag = "3")]
+    pub observed: ::prost::alloc::vec::Vec<ProvenAddress>,
+    /// As in `Hello`, at most 8: interfaces come and go.
+    #[prost(string, repeated, tag = "4")]
+    pub local_addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether TCP connections to the address that the session comes from reach the
+    /// listening port, as far as the NAT keeps its mapping: the session was dialled
+    /// from that port.
+    #[prost(bool, tag = "5")]
+    pub from_listening_port: bool,
+}
+/// An address as the server's UDP port saw it, with the server's word for it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProvenAddress {
+    /// With port: "192.0.2.1:4000", "\[2001:db8::1\]:4000".
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// As it came with the answer of the UDP port.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub proof: ::prost::bytes::Bytes,
 }
 /// The ticket grows old: asked hourly, answered by a `SignedTicket`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -646,4 +799,8 @@ pub struct Peer {
     /// IP address and TCP port, the likeliest first, at most 8.
     #[prost(string, repeated, tag = "2")]
     pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// IP address and UDP port, the likeliest first, at most 8; empty if they are
+    /// those of TCP.
+    #[prost(string, repeated, tag = "3")]
+    pub udp_addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
