@@ -29,15 +29,25 @@
 //! assert!(matches!(fifth, Grant::Busy { .. }));
 //! ```
 
+mod admission;
+mod allowance;
 mod bans;
+mod bucket;
 mod limits;
 mod mesh;
 mod neighbour;
+mod network;
+mod offers;
 mod rate;
+mod search;
 mod uploads;
 
-pub use limits::Limits;
+pub use allowance::{Allowance, Allowed, Caps, Date, Given};
+pub use limits::{Limits, Weights};
 pub use mesh::{DropReason, Mesh, Output};
-pub use neighbour::Neighbour;
+pub use neighbour::{Met, Neighbour};
+pub use network::Network;
+pub use offers::Interest;
 pub use rate::RateMeter;
+pub use search::QueryId;
 pub use uploads::Grant;

@@ -1,13 +1,13 @@
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use antiphon_types::{Class, NodeId, Timestamp};
+use antiphon_types::{BlobId, Class, NodeId, Timestamp};
 
 use crate::bans::Bans;
-use crate::neighbour::WindowSum;
-use crate::uploads::Uploads;
-use crate::{Grant, Limits, Neighbour, RateMeter};
+use crate::offers::Interest;
+use crate::search::{QueryId, Search};
+use crate::uploads::{Claim, Uploads};
+use crate::{Grant, Limits, Met, Neighbour};
 
 /// Why a neighbour has to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,10 +17,17 @@ pub enum DropReason {
     BadBlock,
     /// It sent blocks that nobody had asked it for, time and again.
     UnaskedBlocks,
+    /// It sent more notices or queries than anybody has a use for.
+    Flood,
+    /// It went on asking for blocks when told to wait.
+    AsksInVain,
     /// There are more neighbours than we want, and it was of the least use.
     LeastUseful,
-    /// There are as many neighbours as we bear, all of more use than a newcomer.
+    /// There are as many neighbours as we bear, all of more use than a newcomer;
+    /// or it went to make room a little while ago.
     Full,
+    /// As many as may come from one network are there.
+    Crowded,
 }
 
 /// What the owner of a [`Mesh`] has to do.
@@ -41,24 +48,70 @@ pub enum Output {
         /// After how long it may ask again.
         retry_after: Duration,
     },
+    /// Tell `peer` what we want ([`Mesh::wanted`]).
+    Want {
+        /// Whom to tell.
+        peer: NodeId,
+    },
+    /// Tell `peer` which blocks of `blob` we hold, if any. It wants it, and may
+    /// ask for them now.
+    Have {
+        /// Whom to tell.
+        peer: NodeId,
+        /// Of what.
+        blob: BlobId,
+    },
+    /// Ask `peer` who holds `blob`.
+    Query {
+        /// Whom to ask.
+        peer: NodeId,
+        /// Names the query.
+        id: QueryId,
+        /// What is sought.
+        blob: BlobId,
+        /// How far it may go.
+        hops: u32,
+    },
+    /// Answer a query of `peer`.
+    Hit {
+        /// Whom to answer.
+        peer: NodeId,
+        /// Which query.
+        id: QueryId,
+        /// Who holds the blob: `None` if it is ourselves.
+        holder: Option<NodeId>,
+    },
+    /// A search of ours ([`Mesh::search`]) found somebody.
+    Found {
+        /// What was sought.
+        blob: BlobId,
+        /// Who is said to hold it.
+        holder: NodeId,
+    },
 }
 
-/// The neighbours of a node, who is banned, and who is being served.
+/// The neighbours of a node, who is banned, who is being served, what is wanted
+/// and who has it.
 ///
 /// ```text
 ///             handle_peer_up              grace over, too many, least useful
 ///  stranger ────────────────▶ newcomer ──────▶ neighbour ───────────▶ dropped
-///      ▲ banned, or full: Drop    │  ban: Drop     │
+///      ▲ banned, rests, full,     │  ban: Drop     │              rests a while
+///      │ or crowded: Drop         │                │
 ///      └──────────────────────────┴────────────────┘
 /// ```
 #[derive(Debug)]
 pub struct Mesh {
-    limits: Limits,
-    neighbours: BTreeMap<NodeId, Neighbour>,
-    bans: Bans,
-    uploads: Uploads,
-    outputs: VecDeque<Output>,
-    now: Timestamp,
+    pub(crate) limits: Limits,
+    pub(crate) neighbours: BTreeMap<NodeId, Neighbour>,
+    pub(crate) bans: Bans,
+    /// Who made room for others a little while ago.
+    pub(crate) resting: Bans,
+    pub(crate) uploads: Uploads,
+    pub(crate) search: Search,
+    pub(crate) wanted: Vec<Interest>,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) now: Timestamp,
 }
 
 impl Mesh {
@@ -68,7 +121,10 @@ impl Mesh {
             limits,
             neighbours: BTreeMap::new(),
             bans: Bans::default(),
+            resting: Bans::default(),
             uploads: Uploads::default(),
+            search: Search::default(),
+            wanted: Vec::new(),
             outputs: VecDeque::new(),
             now: Timestamp::ZERO,
         }
@@ -77,53 +133,53 @@ impl Mesh {
     /// A link to `peer` stands; for a known peer: its round-trip time changed.
     ///
     /// A banned peer and one too many are answered by [`Output::Drop`].
-    pub fn handle_peer_up(&mut self, now: Timestamp, peer: NodeId, rtt: Duration) {
-        let now = self.advance(now);
-        if self.bans.until(now, peer).is_some() {
-            self.outputs.push_back(Output::Drop { peer, reason: DropReason::BadBlock });
-            return;
-        }
+    pub fn handle_peer_up(&mut self, now: Timestamp, peer: NodeId, met: impl Into<Met>) {
+        let (now, met) = (self.advance(now), met.into());
         if let Some(known) = self.neighbours.get_mut(&peer) {
-            known.rtt = rtt;
+            known.met.rtt = met.rtt;
             return;
         }
-        if self.neighbours.len() >= self.limits.hard_neighbours && !self.drop_least_useful() {
-            self.outputs.push_back(Output::Drop { peer, reason: DropReason::Full });
+        if let Err(reason) = self.admit(peer, met) {
+            self.outputs.push_back(Output::Drop { peer, reason });
             return;
         }
-        let neighbour = Neighbour {
-            rtt,
-            since: now,
-            meter: RateMeter::new(self.limits.prior_rate),
-            choked_until: Timestamp::ZERO,
-            usefulness: WindowSum::new(now),
-        };
-        self.neighbours.insert(peer, neighbour);
+        self.neighbours.insert(peer, Neighbour::new(now, met, &self.limits));
+        if !self.wanted.is_empty() {
+            self.outputs.push_back(Output::Want { peer });
+        }
         self.shrink();
     }
 
     /// The link to `peer` is gone.
     pub fn handle_peer_down(&mut self, now: Timestamp, peer: NodeId) {
         self.advance(now);
-        self.neighbours.remove(&peer);
-        self.uploads.remove(peer);
+        self.remove(peer);
     }
 
     /// Blocks were asked of `peer`.
     pub fn handle_asked(&mut self, now: Timestamp, peer: NodeId) {
         let now = self.advance(now);
         if let Some(neighbour) = self.neighbours.get_mut(&peer) {
-            neighbour.meter.handle_asked(now, neighbour.rtt);
+            let rtt = neighbour.rtt();
+            neighbour.meter.handle_asked(now, rtt);
         }
     }
 
     /// `peer` delivered so many good bytes. Zero says that it was waited for in
-    /// vain up to now, which lowers its rate.
+    /// vain up to now, which lowers its rate and its worth.
     pub fn handle_delivered(&mut self, now: Timestamp, peer: NodeId, bytes: u32) {
         let now = self.advance(now);
-        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
-            neighbour.meter.handle_delivered(now, bytes);
-            neighbour.usefulness.add(now, self.limits.usefulness_window, u64::from(bytes));
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        if bytes == 0 {
+            neighbour.breaks(now);
+        }
+        let first = neighbour.delivered() == 0 && bytes > 0;
+        neighbour.delivers(now, bytes);
+        // A hit counts when it has proven true.
+        if let Some(finder) = first.then(|| self.search.finder(peer)).flatten()
+            && let Some(finder) = self.neighbours.get_mut(&finder)
+        {
+            finder.finds(now);
         }
     }
 
@@ -147,23 +203,28 @@ impl Mesh {
     pub fn ban(&mut self, now: Timestamp, peer: NodeId, reason: DropReason) {
         let now = self.advance(now);
         self.bans.insert(peer, now + self.limits.ban_duration, self.limits.bans);
-        self.uploads.remove(peer);
-        if self.neighbours.remove(&peer).is_some() {
+        if self.remove(peer) {
             self.outputs.push_back(Output::Drop { peer, reason });
         }
     }
 
     /// `peer` asks for blocks, one request. Only neighbours are served.
+    ///
+    /// Who goes on asking while told to wait is banned.
     pub fn request_upload(&mut self, now: Timestamp, peer: NodeId, class: Class) -> Grant {
         let now = self.advance(now);
-        let Some(neighbour) = self.neighbours.get(&peer) else {
-            return Grant::Busy { retry_after: self.limits.busy_retry };
-        };
+        let busy = Grant::Busy { retry_after: self.limits.busy_retry };
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return busy };
         let rate = if neighbour.delivered() > 0 { neighbour.rate() } else { 0 };
-        let decision = self.uploads.request(now, &self.limits, peer, class, rate);
+        let claim = Claim { class, rate, served_at: neighbour.served_at };
+        let decision = self.uploads.request(now, &self.limits, peer, claim);
         if let Some(peer) = decision.cut {
             let retry_after = self.limits.busy_retry;
             self.outputs.push_back(Output::CutUpload { peer, retry_after });
+        }
+        let (burst, rate) = (self.limits.vain_burst, self.limits.vain_per_second);
+        if decision.grant != Grant::Served && !neighbour.vain.take(now, burst, rate) {
+            self.ban(now, peer, DropReason::AsksInVain);
         }
         decision.grant
     }
@@ -172,6 +233,9 @@ impl Mesh {
     pub fn handle_upload_ended(&mut self, now: Timestamp, peer: NodeId) {
         let now = self.advance(now);
         self.uploads.ended(now, peer);
+        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+            neighbour.served_at = Some(now);
+        }
     }
 
     /// Own playback comes first (B07): while paused, nobody is granted a slot.
@@ -181,8 +245,14 @@ impl Mesh {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        self.advance(now);
+        let now = self.advance(now);
         self.shrink();
+        self.tell_news(now);
+        for peer in self.uploads.invited(now, &self.limits) {
+            let wants = self.neighbours.get(&peer).into_iter().flat_map(Neighbour::wants);
+            let invite = wants.map(|(blob, _)| Output::Have { peer, blob });
+            self.outputs.extend(invite);
+        }
     }
 
     /// What has to be done; `None` once all has been said.
@@ -190,14 +260,10 @@ impl Mesh {
         self.outputs.pop_front()
     }
 
-    /// When to call [`Mesh::handle_timeout`] at the latest: when there are too
-    /// many neighbours and the next of them loses its grace.
+    /// When to call [`Mesh::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        if self.neighbours.len() <= self.limits.soft_neighbours {
-            return None;
-        }
-        let ends = self.neighbours.values().map(|neighbour| neighbour.since + self.limits.grace);
-        ends.filter(|end| *end > self.now).min()
+        let free = self.uploads.next_free(&self.limits);
+        [self.next_judgement(), self.next_news(), free].into_iter().flatten().min()
     }
 
     /// A peer that we have a link to.
@@ -220,40 +286,40 @@ impl Mesh {
         self.uploads.served()
     }
 
-    fn advance(&mut self, now: Timestamp) -> Timestamp {
+    /// Its bounds and weights.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn advance(&mut self, now: Timestamp) -> Timestamp {
         self.now = self.now.max(now);
         self.now
     }
 
-    /// Drops the least useful until there are no more than we want, as far as
-    /// there are some past their grace.
-    fn shrink(&mut self) {
-        while self.neighbours.len() > self.limits.soft_neighbours && self.drop_least_useful() {}
+    /// Whether a notice of a neighbour is to be looked at.
+    pub(crate) fn may_notify(&mut self, now: Timestamp, from: NodeId) -> bool {
+        let (burst, rate) = (self.limits.notice_burst, self.limits.notices_per_second);
+        let Some(neighbour) = self.neighbours.get_mut(&from) else { return false };
+        let may = neighbour.notices.take(now, burst, rate);
+        if !may {
+            self.note_excess(now, from);
+        }
+        may
     }
 
-    /// Drops the neighbour past its grace that gave least lately; among equals
-    /// the farthest. False if nobody should go.
-    ///
-    /// While there are newcomers, only who gave nothing goes: strangers in
-    /// numbers must not push out those who give (eclipse).
-    fn drop_least_useful(&mut self) -> bool {
-        let (now, limits) = (self.now, &self.limits);
-        let judged = |neighbour: &Neighbour| now.saturating_since(neighbour.since) >= limits.grace;
-        let newcomers = !self.neighbours.values().all(judged);
-        let least = self
-            .neighbours
-            .iter()
-            .filter(|(_, neighbour)| judged(neighbour))
-            .map(|(peer, neighbour)| {
-                let gave = neighbour.usefulness.sum(now, limits.usefulness_window);
-                (gave, Reverse(neighbour.rtt), *peer)
-            })
-            .min()
-            .filter(|(gave, ..)| *gave == 0 || !newcomers);
-        let Some((.., peer)) = least else { return false };
-        self.neighbours.remove(&peer);
+    /// A notice too many is dropped, and its sender with one of many of them.
+    pub(crate) fn note_excess(&mut self, now: Timestamp, from: NodeId) {
+        let Some(neighbour) = self.neighbours.get_mut(&from) else { return };
+        neighbour.excess = neighbour.excess.saturating_add(1);
+        if neighbour.excess > self.limits.notice_burst {
+            self.ban(now, from, DropReason::Flood);
+        }
+    }
+
+    /// Forgets a neighbour; false if it was none.
+    pub(crate) fn remove(&mut self, peer: NodeId) -> bool {
         self.uploads.remove(peer);
-        self.outputs.push_back(Output::Drop { peer, reason: DropReason::LeastUseful });
-        true
+        self.search.forget_peer(peer);
+        self.neighbours.remove(&peer).is_some()
     }
 }

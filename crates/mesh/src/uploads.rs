@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,12 +19,36 @@ pub enum Grant {
     },
 }
 
+/// What a peer can say for itself when it asks for blocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claim {
+    pub(crate) class: Class,
+    /// How fast it serves us, bytes per second; 0 if it never did.
+    pub(crate) rate: u64,
+    /// When it was last served.
+    pub(crate) served_at: Option<Timestamp>,
+}
+
+impl Claim {
+    /// Orders claims to most slots, the best first: by class, then by rate (B35).
+    fn by_rate(&self) -> (Class, Reverse<u64>) {
+        (self.class, Reverse(self.rate))
+    }
+
+    /// Orders claims to the newcomers' slot, the best first: by class, then by who
+    /// has gone without for longest.
+    fn by_turn(&self) -> (Class, Option<Timestamp>) {
+        (self.class, self.served_at)
+    }
+}
+
 /// The upload slots (B35).
 ///
 /// A peer holds a slot while a request of it is being served, and a little
 /// longer, so that the next of a pipeline finds it. Who found none is
 /// remembered until it should have asked again: a free slot goes to the best
-/// of those, by class and then by the rate at which they serve us.
+/// of those. One slot goes round among those who have not been served for
+/// longest, so that newcomers can show what they give in return.
 #[derive(Debug, Default)]
 pub(crate) struct Uploads {
     slots: BTreeMap<NodeId, Slot>,
@@ -33,15 +58,22 @@ pub(crate) struct Uploads {
 
 #[derive(Debug)]
 struct Slot {
-    class: Class,
+    claim: Claim,
+    kind: Kind,
+    since: Timestamp,
     requests: u32,
     idle_since: Timestamp,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Best,
+    Newcomer,
+}
+
 #[derive(Debug)]
 struct Waiting {
-    class: Class,
-    rate: u64,
+    claim: Claim,
     until: Timestamp,
 }
 
@@ -57,39 +89,72 @@ impl Uploads {
         now: Timestamp,
         limits: &Limits,
         peer: NodeId,
-        class: Class,
-        rate: u64,
+        claim: Claim,
     ) -> Decision {
         let busy = Decision { grant: Grant::Busy { retry_after: limits.busy_retry }, cut: None };
         if self.paused {
             return busy;
         }
         self.forget_old(now, limits);
-        if let Some(slot) = self.slots.get_mut(&peer) {
-            slot.requests = slot.requests.saturating_add(1);
-            slot.class = class;
+        // Grace beyond the retry: the answer and the new request travel.
+        let waiting = Waiting { claim, until: now + limits.busy_retry + limits.slot_linger };
+        if self.goes_on(now, limits, peer, claim) {
             return Decision { grant: Grant::Served, cut: None };
         }
-        let cut = match self.slots.len() < limits.upload_slots {
-            true => None,
-            false => self.worse_than(class),
-        };
-        let free = limits.upload_slots.saturating_sub(self.slots.len());
-        let ahead = self.waiting.iter().filter(|(other, waiting)| {
-            **other != peer && (waiting.class, u64::MAX - waiting.rate) < (class, u64::MAX - rate)
-        });
-        if cut.is_none() && ahead.count() >= free {
-            // Grace beyond the retry: the answer and the new request travel.
-            let until = now + limits.busy_retry + limits.slot_linger;
-            self.waiting.insert(peer, Waiting { class, rate, until });
+        if self.slots.contains_key(&peer) {
+            self.waiting.insert(peer, waiting);
             return busy;
         }
+        let (kind, cut) = match (self.free_slot(limits, peer, claim), self.worse_than(claim.class))
+        {
+            (Some(kind), _) => (kind, None),
+            (None, Some((worse, kind))) if self.slots.len() >= limits.upload_slots => {
+                (kind, Some(worse))
+            }
+            _ => {
+                self.waiting.insert(peer, waiting);
+                return busy;
+            }
+        };
         if let Some(cut) = cut {
             self.slots.remove(&cut);
         }
         self.waiting.remove(&peer);
-        self.slots.insert(peer, Slot { class, requests: 1, idle_since: now });
+        self.slots.insert(peer, Slot { claim, kind, since: now, requests: 1, idle_since: now });
         Decision { grant: Grant::Served, cut }
+    }
+
+    /// Whether a peer in a slot keeps it for one more request: until its turn is
+    /// over and somebody with a better claim waits.
+    fn goes_on(&mut self, now: Timestamp, limits: &Limits, peer: NodeId, claim: Claim) -> bool {
+        let Some(slot) = self.slots.get_mut(&peer) else { return false };
+        slot.claim = claim;
+        let over = now.saturating_since(slot.since) >= limits.slot_turn;
+        let mut others = self.waiting.iter().filter(|(other, _)| **other != peer);
+        let outdone = others.any(|(_, waiting)| match slot.kind {
+            Kind::Best => waiting.claim.by_rate() < claim.by_rate(),
+            Kind::Newcomer => waiting.claim.by_turn() < claim.by_turn(),
+        });
+        let goes_on = !(over && outdone);
+        if goes_on {
+            slot.requests = slot.requests.saturating_add(1);
+        }
+        goes_on
+    }
+
+    /// The kind of slot that is free for this claim, those who wait with a better
+    /// one considered.
+    fn free_slot(&self, limits: &Limits, peer: NodeId, claim: Claim) -> Option<Kind> {
+        let others = || self.waiting.iter().filter(|(other, _)| **other != peer);
+        let used = |kind| self.slots.values().filter(|slot| slot.kind == kind).count();
+        let best = limits.upload_slots.saturating_sub(1).saturating_sub(used(Kind::Best));
+        let ahead = others().filter(|(_, other)| other.claim.by_rate() < claim.by_rate()).count();
+        if ahead < best {
+            return Some(Kind::Best);
+        }
+        let newcomers = usize::from(limits.upload_slots > 0 && used(Kind::Newcomer) == 0);
+        let ahead = others().filter(|(_, other)| other.claim.by_turn() < claim.by_turn()).count();
+        (ahead < newcomers).then_some(Kind::Newcomer)
     }
 
     pub(crate) fn ended(&mut self, now: Timestamp, peer: NodeId) {
@@ -108,6 +173,31 @@ impl Uploads {
         self.slots.iter().filter(|(_, slot)| slot.requests > 0).map(|(peer, _)| *peer)
     }
 
+    /// Those to be told that a slot is free, now that some are: the best claims.
+    pub(crate) fn invited(&mut self, now: Timestamp, limits: &Limits) -> Vec<NodeId> {
+        self.forget_old(now, limits);
+        let free = limits.upload_slots.saturating_sub(self.slots.len());
+        if free == 0 || self.paused {
+            return Vec::new();
+        }
+        let mut waiting: Vec<(Claim, NodeId)> =
+            self.waiting.iter().map(|(peer, waiting)| (waiting.claim, *peer)).collect();
+        waiting.sort_by_key(|(claim, peer)| (claim.by_rate(), *peer));
+        let invited: Vec<NodeId> = waiting.into_iter().map(|(_, peer)| peer).take(free).collect();
+        // Told once; who comes finds a slot or waits again.
+        self.waiting.retain(|peer, _| !invited.contains(peer));
+        invited
+    }
+
+    /// When a slot falls free for want of requests, if somebody waits for it.
+    pub(crate) fn next_free(&self, limits: &Limits) -> Option<Timestamp> {
+        if self.waiting.is_empty() || self.paused {
+            return None;
+        }
+        let idle = self.slots.values().filter(|slot| slot.requests == 0);
+        idle.map(|slot| slot.idle_since + limits.slot_linger).min()
+    }
+
     fn forget_old(&mut self, now: Timestamp, limits: &Limits) {
         self.waiting.retain(|_, waiting| waiting.until > now);
         self.slots.retain(|_, slot| {
@@ -117,8 +207,9 @@ impl Uploads {
 
     /// The peer in the slot of the least urgent class, if that is less urgent
     /// than `class`; idle ones first.
-    fn worse_than(&self, class: Class) -> Option<NodeId> {
-        let worst = self.slots.iter().max_by_key(|(_, slot)| (slot.class, slot.requests == 0))?;
-        (worst.1.class > class).then_some(*worst.0)
+    fn worse_than(&self, class: Class) -> Option<(NodeId, Kind)> {
+        let key = |slot: &Slot| (slot.claim.class, slot.requests == 0);
+        let (peer, slot) = self.slots.iter().max_by_key(|(_, slot)| key(slot))?;
+        (slot.claim.class > class).then_some((*peer, slot.kind))
     }
 }
