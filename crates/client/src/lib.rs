@@ -14,6 +14,7 @@ pub mod cli;
 mod deck;
 mod engine;
 mod faults;
+mod gossip;
 mod library;
 mod network;
 mod node;

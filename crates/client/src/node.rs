@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use antiphon_listener::{Listener, Output, PlayId, Refused, Source, TransferId};
-use antiphon_mesh::Grant;
+use antiphon_mesh::{Grant, Met, Network};
 use antiphon_net::{Clock, Connection, sleep_until};
 use antiphon_store::Store;
 use antiphon_types::{BlobId, BlockRange, Class, NodeId};
-use antiphon_wire::proto::{self, reply, request};
+use antiphon_wire::proto::{self, peer_notice, reply, request};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use crate::engine::{Command, PlayError};
 use crate::library::Library;
 use crate::network;
-use crate::peers::{Neighbourhood, blocks_request, request_blocks};
+use crate::peers::{Neighbourhood, PeerLink, blocks_request, request_blocks};
 use crate::play::Answer;
 use crate::player::PlayerEvent;
 use crate::program::Program;
@@ -41,9 +41,11 @@ const MAX_INTRODUCTIONS: usize = 256;
 /// Everything that can wake the loop.
 pub(crate) enum Event {
     /// A link to a peer stands.
-    PeerLinked { connection: Connection, rtt: Duration, dialled: bool },
+    PeerLinked { link: PeerLink, rtt: Duration, dialled: bool },
     /// A link to a peer ended.
     PeerLost { connection: Connection },
+    /// A neighbour says something; `done` lets it say more.
+    PeerNotice { peer: NodeId, notice: peer_notice::Kind, done: oneshot::Sender<()> },
     /// A peer could not be reached.
     DialFailed { node: NodeId },
     /// A block came, was verified and stored.
@@ -105,7 +107,7 @@ pub(crate) struct Node {
     pub(crate) program: Option<Program>,
     pub(crate) next_play: u64,
     pub(crate) server_up: bool,
-    pub(crate) peers: BTreeMap<NodeId, Connection>,
+    pub(crate) peers: BTreeMap<NodeId, PeerLink>,
     pub(crate) dialling: BTreeSet<NodeId>,
     pub(crate) introductions: BTreeMap<NodeId, Instant>,
     pub(crate) transfers: BTreeMap<TransferId, AbortHandle>,
@@ -149,8 +151,8 @@ impl Node {
         }
         self.stop_program();
         self.keep_learned();
-        for connection in self.peers.values() {
-            connection.close("leaving");
+        for link in self.peers.values() {
+            link.connection.close("leaving");
         }
         let store = self.store.clone();
         let flushed = tokio::task::spawn_blocking(move || store.flush()).await;
@@ -168,9 +170,9 @@ impl Node {
             if let Some(rtt) = self.session.measure().filter(|_| self.server_up) {
                 self.listener.handle_server_up(now, rtt);
             }
-            for (node, connection) in &self.peers {
-                connection.ping();
-                if let Some(rtt) = connection.rtt() {
+            for (node, link) in &self.peers {
+                link.connection.ping();
+                if let Some(rtt) = link.connection.rtt() {
                     self.listener.handle_peer_up(now, *node, rtt);
                 }
             }
@@ -260,14 +262,16 @@ impl Node {
     fn handle(&mut self, event: Event) {
         let now = self.clock.now();
         match event {
-            Event::PeerLinked { connection, rtt, dialled } => {
-                self.handle_linked(connection, rtt, dialled);
+            Event::PeerLinked { link, rtt, dialled } => self.handle_linked(link, rtt, dialled),
+            Event::PeerNotice { peer, notice, done } => {
+                self.handle_notice(peer, notice);
+                let _ = done.send(());
             }
             Event::PeerLost { connection } => self.handle_lost(&connection),
             Event::DialFailed { node } => {
                 self.dialling.remove(&node);
                 if !self.peers.contains_key(&node) {
-                    self.ask_for_introduction(node);
+                    self.ask_for_introduction(node, None);
                 }
             }
             Event::Block { play, source, transfer, block, bytes, first_byte } => {
@@ -359,10 +363,15 @@ impl Node {
                 }
                 Output::Switch { play, at, bitrate } => self.switch(play, at, bitrate),
                 Output::FindPeers { play } => self.find_peers(play),
+                Output::Meet { peer, blob } => self.ask_for_introduction(peer, Some(blob)),
+                Output::Want { peer } => self.tell_wants(peer),
+                Output::Have { peer, blob } => self.tell_holdings(peer, blob),
+                Output::Query { peer, id, blob, hops } => self.tell_query(peer, id, blob, hops),
+                Output::Hit { peer, id, holder } => self.tell_hit(peer, id, holder),
                 Output::DropPeer { peer, reason } => {
                     tracing::info!(?peer, ?reason, "peer dropped");
-                    if let Some(connection) = self.peers.get(&peer) {
-                        connection.close("no longer a neighbour");
+                    if let Some(link) = self.peers.get(&peer) {
+                        link.connection.close("no longer a neighbour");
                     }
                 }
                 Output::CutUpload { peer, .. } => {
@@ -398,7 +407,7 @@ impl Node {
                 })
             }
             Source::Peer(peer) => {
-                let connection = self.peers.get(&peer).cloned();
+                let connection = self.peers.get(&peer).map(|link| link.connection.clone());
                 tokio::spawn(async move {
                     let stream = match connection {
                         Some(connection) => request_blocks(&connection, blob, blocks, class)
@@ -436,29 +445,32 @@ impl Node {
 
     // Peers.
 
-    fn handle_linked(&mut self, connection: Connection, rtt: Duration, dialled: bool) {
-        let (now, node) = (self.clock.now(), connection.remote());
+    fn handle_linked(&mut self, link: PeerLink, rtt: Duration, dialled: bool) {
+        let (now, node) = (self.clock.now(), link.connection.remote());
         self.dialling.remove(&node);
         if !self.sharing || self.listener.mesh().banned_until(now, node).is_some() {
-            return connection.close("not wanted");
+            return link.connection.close("not wanted");
         }
-        if let Some(other) = self.peers.get(&node).filter(|other| other.is_open()) {
+        let standing = self.peers.get(&node).map(|other| &other.connection);
+        if let Some(other) = standing.filter(|other| other.is_open()) {
             // Both sides connected at once: both keep the link that the
             // smaller key dialled, so that they keep the same one.
             let ours_is_smaller = self.neighbourhood.secret.node_id() < node;
             if dialled != ours_is_smaller {
-                return connection.close("there is another link");
+                return link.connection.close("there is another link");
             }
             other.close("there is another link");
         }
         self.records.add(record::Event::PeerUp { peer: node.to_string(), dialled });
-        self.peers.insert(node, connection);
-        self.listener.handle_peer_up(now, node, rtt);
+        let network = link.connection.addresses().and_then(|(_, from)| Network::of(from.ip()));
+        self.peers.insert(node, link);
+        self.listener.handle_peer_up(now, node, Met { rtt, network, dialled });
     }
 
     fn handle_lost(&mut self, connection: &Connection) {
         let node = connection.remote();
-        if self.peers.get(&node).is_some_and(|current| current.is_same(connection)) {
+        let ours = |link: &PeerLink| link.connection.is_same(connection);
+        if self.peers.get(&node).is_some_and(ours) {
             self.peers.remove(&node);
             self.records.add(record::Event::PeerDown { peer: node.to_string() });
             self.listener.handle_peer_down(self.clock.now(), node);
@@ -492,12 +504,12 @@ impl Node {
         }
     }
 
-    fn ask_for_introduction(&mut self, node: NodeId) {
+    fn ask_for_introduction(&mut self, node: NodeId, blob: Option<BlobId>) {
         let now = Instant::now();
         self.introductions.retain(|_, asked| asked.elapsed() < INTRODUCTION_INTERVAL);
         if self.introductions.len() < MAX_INTRODUCTIONS && !self.introductions.contains_key(&node) {
             self.introductions.insert(node, now);
-            self.session.ask_for_introduction(&node);
+            self.session.ask_for_introduction(&node, blob);
         }
     }
 

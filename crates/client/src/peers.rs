@@ -30,6 +30,8 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 const ASSUMED_RTT: Duration = Duration::from_millis(50);
 /// When to ask again while our own music is in need (B07).
 const UPLOAD_PAUSE_MS: u32 = 100;
+/// Notices that wait for a slow peer at most.
+const QUEUED_NOTICES: usize = 64;
 /// Blocks in one request.
 const MAX_BLOCKS: u32 = 4096;
 
@@ -158,20 +160,27 @@ impl Neighbourhood {
             return;
         }
         let rtt = connection.rtt().unwrap_or(ASSUMED_RTT);
-        let event = Event::PeerLinked { connection: connection.clone(), rtt, dialled };
-        if self.events.send(event).is_err() {
+        let (notices, queued) = mpsc::channel(QUEUED_NOTICES);
+        let link = PeerLink { connection: connection.clone(), notices };
+        if self.events.send(Event::PeerLinked { link, rtt, dialled }).is_err() {
             return;
         }
+        let conversation = converse(session_stream, queued, node, &self.events);
+        tokio::pin!(conversation);
         loop {
             tokio::select! {
                 stream = connection.accept() => match stream {
                     Ok(stream) => drop(tokio::spawn(self.clone().answer(node, stream))),
                     Err(_) => break,
                 },
+                error = &mut conversation => {
+                    tracing::debug!(peer = ?node, "the link ends: {error}");
+                    connection.close("the session stream ended");
+                    break;
+                }
                 () = self.events.closed() => return connection.close("leaving"),
             }
         }
-        drop(session_stream);
         let _ = self.events.send(Event::PeerLost { connection });
     }
 
@@ -263,6 +272,61 @@ impl Neighbourhood {
             stream.send_block(block, &proof, data).await?;
         }
         Ok(())
+    }
+}
+
+/// A link to a peer, and the queue of what it is to be told.
+#[derive(Clone)]
+pub(crate) struct PeerLink {
+    pub(crate) connection: Connection,
+    notices: mpsc::Sender<peer_notice::Kind>,
+}
+
+impl PeerLink {
+    /// Tells the peer something. One that does not listen is not told: all that is
+    /// said so is said again, or of little use later.
+    pub(crate) fn tell(&self, notice: peer_notice::Kind) {
+        if self.notices.try_send(notice).is_err() {
+            tracing::debug!(peer = ?self.connection.remote(), "a notice was dropped");
+        }
+    }
+}
+
+/// Passes notices on in both directions until the stream ends. The next one of the
+/// peer is read when the one before has been dealt with.
+async fn converse(
+    stream: Stream,
+    mut queued: mpsc::Receiver<peer_notice::Kind>,
+    peer: NodeId,
+    events: &mpsc::UnboundedSender<Event>,
+) -> StreamError {
+    let (mut sender, mut receiver) = stream.split();
+    let hear = async {
+        loop {
+            let notice = match receiver.receive_message::<PeerNotice>().await {
+                Ok(Some(notice)) => notice.kind,
+                Ok(None) => return StreamError::Reset(reset_code::CANCELLED),
+                Err(error) => return error,
+            };
+            let Some(notice) = notice else { continue };
+            let (done, dealt_with) = oneshot::channel();
+            if events.send(Event::PeerNotice { peer, notice, done }).is_ok() {
+                let _ = dealt_with.await;
+            }
+        }
+    };
+    let tell = async {
+        while let Some(kind) = queued.recv().await {
+            if let Err(error) = sender.send(&PeerNotice { kind: Some(kind) }).await {
+                return error;
+            }
+        }
+        // The link was replaced by another: nothing more is said on this one.
+        std::future::pending().await
+    };
+    tokio::select! {
+        error = hear => error,
+        error = tell => error,
     }
 }
 

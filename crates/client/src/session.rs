@@ -169,12 +169,10 @@ impl Session {
     }
 
     /// Asks the server to have a peer connect to us.
-    pub(crate) fn ask_for_introduction(&self, peer: &NodeId) {
+    pub(crate) fn ask_for_introduction(&self, peer: &NodeId, blob: Option<BlobId>) {
         let peer_key = Bytes::copy_from_slice(peer.as_bytes());
-        self.tell(client_notice::Kind::Introduce(proto::Introduce {
-            peer_key,
-            blob: Bytes::new(),
-        }));
+        let blob = blob.map(|blob| Bytes::copy_from_slice(blob.as_bytes())).unwrap_or_default();
+        self.tell(client_notice::Kind::Introduce(proto::Introduce { peer_key, blob }));
     }
 
     /// Reports a peer that sent a block which does not verify.

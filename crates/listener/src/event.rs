@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_mesh::DropReason;
+use antiphon_mesh::{DropReason, QueryId};
 use antiphon_playback::{BitrateReason, StartReason, UserPolicy};
 use antiphon_types::{
-    Bitrate, BlockRange, BlockSet, Class, NodeId, Rendition, SAMPLE_RATE, Timestamp,
+    Bitrate, BlobId, BlockRange, BlockSet, Class, NodeId, Rendition, SAMPLE_RATE, Timestamp,
 };
 
 /// One play of a track. The owner numbers them; answers to an older one are
@@ -179,6 +179,46 @@ pub enum Output {
     FindPeers {
         /// Which play.
         play: PlayId,
+    },
+    /// Connect to a peer that a neighbour found, by way of the server.
+    Meet {
+        /// Whom.
+        peer: NodeId,
+        /// What it is said to hold.
+        blob: BlobId,
+    },
+    /// Tell a peer what we want: [`Mesh::wanted`](antiphon_mesh::Mesh::wanted).
+    Want {
+        /// Whom to tell.
+        peer: NodeId,
+    },
+    /// Tell a peer which blocks of a blob we hold, if any. It wants it, and may ask
+    /// for them now.
+    Have {
+        /// Whom to tell.
+        peer: NodeId,
+        /// Of what.
+        blob: BlobId,
+    },
+    /// Ask a peer who holds a blob.
+    Query {
+        /// Whom to ask.
+        peer: NodeId,
+        /// Names the query.
+        id: QueryId,
+        /// What is sought.
+        blob: BlobId,
+        /// How far it may go.
+        hops: u32,
+    },
+    /// Answer a query of a peer.
+    Hit {
+        /// Whom to answer.
+        peer: NodeId,
+        /// Which query.
+        id: QueryId,
+        /// Who holds the blob: `None` if it is ourselves.
+        holder: Option<NodeId>,
     },
     /// Close the link to this peer.
     DropPeer {

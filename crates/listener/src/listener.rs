@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use antiphon_mesh::{DropReason, Grant, Mesh, RateMeter};
+use antiphon_mesh::{DropReason, Grant, Mesh, Met, RateMeter};
 use antiphon_playback::{Playout, Throughput};
 use antiphon_types::{BlockRange, Class, NodeId, Timestamp};
 
@@ -38,6 +38,7 @@ pub struct Listener {
     pub(crate) link: Throughput,
     pub(crate) decisions: Decisions,
     pub(crate) next_transfer: u64,
+    pub(crate) searches: u64,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) timers: Timers,
     /// Something happened since the last plan.
@@ -67,6 +68,7 @@ impl Listener {
             play: None,
             ahead: Vec::new(),
             next_transfer: TransferId::PUSH.0 + 1,
+            searches: 0,
             outputs: VecDeque::new(),
             timers: Timers::default(),
             dirty: false,
@@ -94,9 +96,9 @@ impl Listener {
     }
 
     /// A link to a peer stands, or its round-trip time changed.
-    pub fn handle_peer_up(&mut self, now: Timestamp, peer: NodeId, rtt: Duration) {
+    pub fn handle_peer_up(&mut self, now: Timestamp, peer: NodeId, met: impl Into<Met>) {
         self.wake(now);
-        self.mesh.handle_peer_up(self.now, peer, rtt);
+        self.mesh.handle_peer_up(self.now, peer, met);
         if self.mesh.neighbour(peer).is_some() {
             self.pipes.entry(peer).or_default();
         }
@@ -223,7 +225,8 @@ impl Listener {
     }
 
     /// These peers hold the whole blob of the play, in addition to those named
-    /// before, says the tracker. They need not be connected yet; one that
+    /// before, says the tracker; what one says itself ([`Listener::handle_have`])
+    /// counts for more. They need not be connected yet; one that
     /// refuses as [`Refused::NotHeld`] is left alone for a while.
     pub fn handle_holders(&mut self, now: Timestamp, id: PlayId, peers: &[NodeId]) {
         self.wake(now);
@@ -264,6 +267,7 @@ impl Listener {
         }
         play.taken.insert(block);
         play.tried.remove(&block);
+        let blob = play.blob();
         match source {
             Source::Server => play.server_bytes += u64::from(bytes),
             Source::Peer(peer) => {
@@ -274,6 +278,8 @@ impl Listener {
             }
         }
         self.with_play(id, |listener| listener.land(block, transfer));
+        self.mesh.handle_gained(self.now, blob);
+        self.drain_mesh();
     }
 
     /// A block that was held turns out to be damaged or gone: it is wanted
@@ -425,7 +431,7 @@ impl Listener {
         self.now = self.now.max(now);
     }
 
-    fn wake(&mut self, now: Timestamp) {
+    pub(crate) fn wake(&mut self, now: Timestamp) {
         self.advance(now);
         self.dirty = true;
     }
@@ -434,7 +440,7 @@ impl Listener {
         self.play.as_ref().is_some_and(|play| play.id == id)
     }
 
-    fn current(&mut self, id: PlayId) -> Option<&mut CurrentPlay> {
+    pub(crate) fn current(&mut self, id: PlayId) -> Option<&mut CurrentPlay> {
         self.play.iter_mut().chain(&mut self.ahead).find(|play| play.id == id)
     }
 
@@ -475,8 +481,7 @@ impl Listener {
             playout.seek(self.now, play.from);
         }
         let mut new = CurrentPlay::new(play.id, playout, turn, (play.ladder, play.user), self.now);
-        let blob = play.rendition.blob();
-        if let Some(same) = self.plays().find(|play| play.playout.rendition().blob() == blob) {
+        if let Some(same) = self.plays().find(|same| same.blob() == play.rendition.blob()) {
             new.holders.clone_from(&same.holders);
         }
         new

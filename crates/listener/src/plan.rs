@@ -4,9 +4,10 @@
 //! in which they are needed, and stops where nobody can be asked for more. It
 //! costs in proportion to what it asks for, times the number of peers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_types::{BlockRange, NodeId, Timestamp};
+use antiphon_types::{BlockRange, BlockSet, NodeId, Timestamp};
 
 use crate::event::{Output, Reason, Source};
 use crate::listener::Listener;
@@ -21,10 +22,12 @@ pub(crate) struct Desk {
     pub(crate) peers: Vec<Candidate>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Candidate {
     pub(crate) peer: NodeId,
     pub(crate) outlook: Outlook,
+    /// The blocks it said it holds; without a word from it, all of them.
+    pub(crate) held: Option<Arc<BlockSet>>,
     /// Orders equals; differs between listeners.
     pub(crate) tie: u64,
 }
@@ -59,6 +62,10 @@ impl Desk {
 }
 
 impl Candidate {
+    pub(crate) fn holds(&self, block: u32) -> bool {
+        self.held.as_ref().is_none_or(|held| held.contains(block))
+    }
+
     /// Whether it is worth asking: a quarter of its window is free, so that
     /// requests come in runs.
     fn is_open(&self) -> bool {
@@ -71,6 +78,7 @@ impl Listener {
     /// what sounds, then for what follows.
     pub(crate) fn plan(&mut self) {
         self.timers.clear();
+        self.say_what_is_wanted();
         self.decide_bitrate();
         self.note_emergency();
         self.plan_play();
@@ -128,7 +136,13 @@ impl Listener {
         let holders = self.play.iter().flat_map(|play| play.holders.keys());
         let peers = holders.filter_map(|peer| {
             let outlook = self.peer_outlook(now, *peer)?;
-            Some(Candidate { peer: *peer, outlook, tie: tie(self.salt, *peer) })
+            let held = self.play.as_ref().and_then(|play| self.mesh.offer(*peer, play.blob()));
+            Some(Candidate {
+                peer: *peer,
+                outlook,
+                held: held.cloned(),
+                tie: tie(self.salt, *peer),
+            })
         });
         Desk { server, peers: peers.collect() }
     }
@@ -250,13 +264,13 @@ impl Listener {
 
     /// Of the peers with room, the one expected soonest; with `in_time`, of
     /// those that leave time to ask the server should they fail.
-    fn best_peer(
+    fn best_peer<'a>(
         &self,
-        desk: &Desk,
+        desk: &'a Desk,
         play: &CurrentPlay,
         block: u32,
         in_time: bool,
-    ) -> Option<Candidate> {
+    ) -> Option<&'a Candidate> {
         let open = desk.peers.iter().filter(|candidate| {
             candidate.is_open()
                 && match in_time {
@@ -265,15 +279,15 @@ impl Listener {
                 }
         });
         open.min_by_key(|candidate| (candidate.outlook.arrival(self.now, 1), candidate.tie))
-            .copied()
     }
 
     /// Whether a peer may be asked for a block at all (B36). Without a server
     /// there is nobody else to turn to, and it may be tried again.
     fn may_ask(&self, desk: &Desk, play: &CurrentPlay, peer: &Candidate, block: u32) -> bool {
-        desk.server.is_none()
-            || !play.was_tried(block, peer.peer)
-                && !play.peers_exhausted(block, self.config.peers_per_block)
+        peer.holds(block)
+            && (desk.server.is_none()
+                || !play.was_tried(block, peer.peer)
+                    && !play.peers_exhausted(block, self.config.peers_per_block))
     }
 
     /// Whether a peer may be asked and is expected in time, so that the server
@@ -303,14 +317,14 @@ impl Listener {
         &self,
         desk: &Desk,
         play: &CurrentPlay,
-        best: Candidate,
+        best: &Candidate,
         block: u32,
         most: u32,
     ) -> u32 {
         let room = best.outlook.spare().min(best.outlook.window.div_ceil(2)).min(most);
         let wanted = play.wanted_run(block, room.max(1));
         let good = (1..wanted).take_while(|ahead| {
-            self.may_ask(desk, play, &best, block + ahead)
+            self.may_ask(desk, play, best, block + ahead)
                 && self.is_in_time(desk, play, &best.outlook, block + ahead, ahead + 1)
         });
         1 + u32::try_from(good.count()).unwrap_or(0)
@@ -392,18 +406,25 @@ impl Listener {
         }
     }
 
-    /// Asks for more peers if none is usable. The tracker is the server's.
+    /// Asks for more peers if none is usable: the tracker, which is the server's,
+    /// and the neighbours. Whoever answers first is used.
     fn look_for_peers(&mut self) {
         let usable = !self.desk().peers.is_empty();
         let (now, interval) = (self.now, self.config.find_peers_interval);
         let Some(play) = &mut self.play else { return };
-        if usable || !self.server_up {
+        let nobody = !self.server_up && self.mesh.neighbours().len() == 0;
+        if usable || nobody {
             return;
         }
         if now >= play.find_peers_at {
             play.find_peers_at = now + interval;
-            self.outputs.push_back(Output::FindPeers { play: play.id });
+            let (id, blob) = (play.id, play.blob());
+            if self.server_up {
+                self.outputs.push_back(Output::FindPeers { play: id });
+            }
+            self.search(blob);
         }
+        let Some(play) = &self.play else { return };
         self.timers.set(Timer::FindPeers, play.find_peers_at);
     }
 }

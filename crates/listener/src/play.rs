@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use antiphon_playback::{Playout, State, UserPolicy};
 use antiphon_types::{
-    BLOCK_BYTES, BlockRange, BlockSet, Class, NodeId, Rendition, SAMPLE_RATE, Timestamp,
+    BLOCK_BYTES, BlobId, BlockRange, BlockSet, Class, NodeId, Rendition, SAMPLE_RATE, Timestamp,
 };
 
 use crate::event::{PlayId, Reason, Rung, Source, TransferId};
@@ -65,7 +65,7 @@ pub(crate) struct Transfer {
     pub(crate) stopped_at: Option<Timestamp>,
 }
 
-/// A peer that is said to hold the whole blob.
+/// A peer that is said to hold the blob, whole unless it said which blocks.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Holder {
     /// It said that it does not, until this may be tried again.
@@ -98,6 +98,10 @@ impl CurrentPlay {
             server_bytes: 0,
             find_peers_at,
         }
+    }
+
+    pub(crate) fn blob(&self) -> BlobId {
+        self.playout.rendition().blob()
     }
 
     /// Whether the play is over and only the cached copy is being completed.

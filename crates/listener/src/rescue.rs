@@ -208,7 +208,7 @@ impl Listener {
         let fresh = desk.peers.iter().filter(|candidate| {
             let fits = candidate.outlook.outstanding < self.config.peer_window_most;
             let other = Source::Peer(candidate.peer) != from;
-            fits && other && !play.was_tried(block, candidate.peer)
+            fits && other && candidate.holds(block) && !play.was_tried(block, candidate.peer)
         });
         let soonest =
             fresh.min_by_key(|candidate| (candidate.outlook.arrival(self.now, 1), candidate.tie));

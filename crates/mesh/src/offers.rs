@@ -1,5 +1,7 @@
 //! What is wanted, by us and by neighbours, and who holds how much of it.
 
+use std::sync::Arc;
+
 use antiphon_types::{BlobId, BlobSize, BlockRange, BlockSet, Class, NodeId, Timestamp};
 
 use crate::mesh::{Mesh, Output};
@@ -20,7 +22,7 @@ pub struct Interest {
 #[derive(Debug, Clone)]
 pub(crate) struct Offer {
     blob: BlobId,
-    held: BlockSet,
+    held: Arc<BlockSet>,
 }
 
 impl Mesh {
@@ -104,8 +106,8 @@ impl Mesh {
         neighbour.shares_taste(blob);
         neighbour.choked_until = now;
         match neighbour.offers.iter_mut().find(|offer| offer.blob == blob) {
-            Some(offer) => offer.held = held,
-            None => neighbour.offers.push(Offer { blob, held }),
+            Some(offer) => offer.held = Arc::new(held),
+            None => neighbour.offers.push(Offer { blob, held: Arc::new(held) }),
         }
     }
 
@@ -121,7 +123,7 @@ impl Mesh {
     }
 
     /// What `peer` said it holds of `blob`, which we want.
-    pub fn offer(&self, peer: NodeId, blob: BlobId) -> Option<&BlockSet> {
+    pub fn offer(&self, peer: NodeId, blob: BlobId) -> Option<&Arc<BlockSet>> {
         let offers = &self.neighbours.get(&peer)?.offers;
         offers.iter().find(|offer| offer.blob == blob).map(|offer| &offer.held)
     }

@@ -106,9 +106,11 @@ fn stopping_cancels_what_has_not_come() {
     let before = world.log.len();
     world.listener.stop(world.now, ID);
     world.drain();
-    let cancelled = world.log[before..].iter().map(|(_, output)| match output {
-        Output::Cancel { transfer, .. } => *transfer,
-        Output::CancelPush { play: ID } => TransferId::PUSH,
+    let cancelled = world.log[before..].iter().filter_map(|(_, output)| match output {
+        Output::Cancel { transfer, .. } => Some(*transfer),
+        Output::CancelPush { play: ID } => Some(TransferId::PUSH),
+        // Nothing is wanted any more.
+        Output::Want { .. } => None,
         other => panic!("{other:?}"),
     });
     assert_eq!(cancelled.collect::<Vec<_>>(), open);

@@ -318,6 +318,11 @@ impl World {
                     self.links.remove(&Source::Peer(peer));
                 }
                 Output::FindPeers { .. }
+                | Output::Meet { .. }
+                | Output::Want { .. }
+                | Output::Have { .. }
+                | Output::Query { .. }
+                | Output::Hit { .. }
                 | Output::CutUpload { .. }
                 | Output::Switch { .. }
                 | Output::Decided(_) => {}
