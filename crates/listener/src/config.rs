@@ -28,6 +28,10 @@ pub struct Config {
     /// How far ahead of the position the server is asked while usable peers
     /// serve. Default 15 s (B06).
     pub server_ahead_with_peers_media: Duration,
+    /// By how much less, as chance has it, while neighbours want the same: one asks
+    /// first, and the others have it from that one. Default 9 s, which leaves twice
+    /// the emergency reserve.
+    pub server_spread_media: Duration,
     /// How far ahead it is asked when no peer is usable. Default 30 s (B11).
     pub server_ahead_alone_media: Duration,
     /// How long before the end of a track peers are asked for the next one.
@@ -83,6 +87,9 @@ pub struct Config {
     pub not_held_pause: Duration,
     /// Holders remembered for the current play. Default 64: all neighbours.
     pub holders: usize,
+    /// Neighbours that are asked on suspicion when a play begins without a server.
+    /// Default 4: a household, or those nearest.
+    pub suspects: usize,
     /// Time between two searches for peers. Default 5 s.
     pub find_peers_interval: Duration,
     /// The server's push stops once peers deliver this share of what the sink
@@ -104,6 +111,7 @@ impl Default for Config {
             link_prior_rate: 1_250_000,
             learned: None,
             server_ahead_with_peers_media: Duration::from_secs(15),
+            server_spread_media: Duration::from_secs(9),
             server_ahead_alone_media: Duration::from_secs(30),
             prefetch_peers_media: Duration::from_secs(30),
             prefetch_server_media: Duration::from_secs(10),
@@ -124,6 +132,7 @@ impl Default for Config {
             choke_most: Duration::from_secs(10),
             not_held_pause: Duration::from_secs(30),
             holders: 64,
+            suspects: 4,
             find_peers_interval: Duration::from_secs(5),
             push_cancel_percent: 150,
             scan: 128,

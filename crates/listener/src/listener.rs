@@ -128,6 +128,9 @@ impl Listener {
         next.find_peers_at = self.now + self.config.find_peers_interval;
         self.stop_all();
         self.play = Some(next);
+        if !self.server_up {
+            self.suspect_neighbours();
+        }
         if let Some(pushed) = pushed.filter(|_| self.server_up) {
             self.expect_push(BlockRange::new(pushed.start, pushed.end.min(all.end)));
         }

@@ -1,5 +1,7 @@
 //! What neighbours say to each other: what is wanted, who holds it.
 
+use std::time::Duration;
+
 use antiphon_mesh::{Interest, QueryId};
 use antiphon_types::{BlobId, BlockRange, Class, NodeId, Timestamp};
 
@@ -71,6 +73,19 @@ impl Listener {
         }
         self.mesh.want(self.now, &interests);
         self.drain_mesh();
+    }
+
+    /// Without a server nobody names holders. Rather than lose a round trip with a
+    /// question, the nearest neighbours are asked for the blocks themselves; one
+    /// that does not have them says so.
+    pub(crate) fn suspect_neighbours(&mut self) {
+        let Some(blob) = self.play.as_ref().map(CurrentPlay::blob) else { return };
+        let mut near: Vec<(Duration, NodeId)> =
+            self.mesh.neighbours().map(|(peer, neighbour)| (neighbour.rtt(), peer)).collect();
+        near.sort_unstable();
+        for (_, peer) in near.into_iter().take(self.config.suspects) {
+            self.note_holder(peer, blob);
+        }
     }
 
     /// Asks the neighbours who holds a blob.

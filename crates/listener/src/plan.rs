@@ -20,6 +20,8 @@ use crate::timers::Timer;
 pub(crate) struct Desk {
     pub(crate) server: Option<Outlook>,
     pub(crate) peers: Vec<Candidate>,
+    /// Whether neighbours want the same, and would pass on what we fetched first.
+    company: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -32,6 +34,14 @@ pub(crate) struct Candidate {
     pub(crate) tie: u64,
 }
 
+/// A block that is wanted, and when a peer must have brought it so that the server
+/// could still be asked should it fail.
+#[derive(Clone, Copy)]
+struct Wish {
+    block: u32,
+    latest: Timestamp,
+}
+
 /// What is to be done about one wanted block.
 enum Choice {
     /// Ask for it and the blocks after it.
@@ -41,6 +51,16 @@ enum Choice {
 }
 
 impl Desk {
+    /// The first block from `from` on that a peer with room holds.
+    fn next_offered(&self, from: u32) -> Option<u32> {
+        let open = self.peers.iter().filter(|candidate| candidate.is_open());
+        let offered = open.filter_map(|candidate| match &candidate.held {
+            Some(held) => held.first_held(from),
+            None => Some(from),
+        });
+        offered.min()
+    }
+
     /// Whether nobody can be asked for anything more.
     fn is_closed(&self) -> bool {
         self.server.is_none_or(|server| server.spare() == 0)
@@ -144,7 +164,9 @@ impl Listener {
                 tie: tie(self.salt, *peer),
             })
         });
-        Desk { server, peers: peers.collect() }
+        let blob = self.play.as_ref().map(CurrentPlay::blob);
+        let company = blob.is_some_and(|blob| self.mesh.is_wanted_by_others(blob));
+        Desk { server, peers: peers.collect(), company }
     }
 
     pub(crate) fn server_usable(&self, now: Timestamp) -> bool {
@@ -214,6 +236,12 @@ impl Listener {
                         if let Some(until) = until.filter(|until| *until > self.now) {
                             self.timers.set(Timer::Wanted, until);
                         }
+                        // The server has its turn later with this block and all that
+                        // follow: only what peers offer is to be looked at.
+                        if self.is_beyond_server(&desk, block) {
+                            let Some(offered) = desk.next_offered(at) else { break };
+                            at = offered;
+                        }
                     }
                 }
             }
@@ -225,10 +253,53 @@ impl Listener {
         play.taken.first_missing(from).filter(|block| *block < end)
     }
 
+    /// Whether the server is not to be asked for a block yet, nor for any after it.
+    fn is_beyond_server(&self, desk: &Desk, block: u32) -> bool {
+        let Some(play) = &self.play else { return true };
+        let due = play.playout.due(block) != Timestamp::MAX;
+        let ahead = play.playout.media_ahead(self.now, block);
+        due && !play.at_leisure() && ahead > self.farthest(desk)
+    }
+
+    /// How far ahead of the position the server is asked at most.
+    fn farthest(&self, desk: &Desk) -> Duration {
+        match desk.peers.is_empty() {
+            true => self.config.server_ahead_alone_media,
+            false => self.config.server_ahead_with_peers_media,
+        }
+    }
+
+    /// How far ahead of the position the server is asked for a block.
+    ///
+    /// Listeners who hear the same at about the same time want the same block at
+    /// about the same time. Each lets chance say who is first; the others find it
+    /// with that one.
+    fn server_horizon(&self, desk: &Desk, block: u32) -> Duration {
+        let farthest = self.farthest(desk);
+        if !desk.company {
+            return farthest;
+        }
+        let run = u64::from(block / self.config.server_window_least.max(1));
+        let mut drawn = self.salt ^ run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        drawn = (drawn ^ (drawn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        drawn = (drawn ^ (drawn >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let share = u32::try_from(drawn >> 48).unwrap_or(0);
+        farthest.saturating_sub(self.config.server_spread_media / 65_536 * share)
+    }
+
+    fn wish(&self, desk: &Desk, play: &CurrentPlay, block: u32) -> Wish {
+        let latest = desk.server.as_ref().map_or(Timestamp::MAX, |server| {
+            let due = play.playout.due(block);
+            due.saturating_sub(self.server_fetch(server) + self.config.slack)
+        });
+        Wish { block, latest }
+    }
+
     fn choose(&self, desk: &Desk, block: u32, end: u32) -> Choice {
         let Some(play) = &self.play else { return Choice::Wait(None) };
         let most = end - block;
-        if let Some(best) = self.best_peer(desk, play, block, true) {
+        let wish = self.wish(desk, play, block);
+        if let Some(best) = self.best_peer(desk, play, wish) {
             let reason = match desk.server {
                 _ if play.at_leisure() => Reason::Leisure,
                 Some(_) => Reason::PeerInTime,
@@ -239,7 +310,7 @@ impl Listener {
         }
         // One that is in time but busy is waited for: it is free again sooner
         // than the block becomes urgent.
-        if desk.peers.iter().any(|peer| self.may_bring(desk, play, peer, block)) {
+        if desk.peers.iter().any(|peer| self.may_bring(desk, play, peer, wish)) {
             let due = Some(play.playout.due(block)).filter(|due| *due != Timestamp::MAX);
             let urgent = due.zip(desk.server.as_ref());
             let urgent = urgent.map(|(due, server)| due.saturating_sub(self.server_fetch(server)));
@@ -252,7 +323,8 @@ impl Listener {
         // The server has no room or may not be asked yet. A peer that would
         // just make it is asked; one that would not leaves it to the server.
         let due = play.playout.due(block);
-        match self.best_peer(desk, play, block, false) {
+        let whenever = Wish { block, latest: Timestamp::MAX };
+        match self.best_peer(desk, play, whenever) {
             Some(best) if best.outlook.arrival(self.now, 1) + self.config.slack <= due => {
                 let run = self.peer_run(desk, play, best, block, most);
                 let source = Source::Peer(best.peer);
@@ -262,22 +334,17 @@ impl Listener {
         }
     }
 
-    /// Of the peers with room, the one expected soonest; with `in_time`, of
-    /// those that leave time to ask the server should they fail.
+    /// Of the peers with room that may bring a block, the one expected soonest.
     fn best_peer<'a>(
         &self,
         desk: &'a Desk,
         play: &CurrentPlay,
-        block: u32,
-        in_time: bool,
+        wish: Wish,
     ) -> Option<&'a Candidate> {
-        let open = desk.peers.iter().filter(|candidate| {
-            candidate.is_open()
-                && match in_time {
-                    true => self.may_bring(desk, play, candidate, block),
-                    false => self.may_ask(desk, play, candidate, block),
-                }
-        });
+        let open = desk
+            .peers
+            .iter()
+            .filter(|candidate| candidate.is_open() && self.may_bring(desk, play, candidate, wish));
         open.min_by_key(|candidate| (candidate.outlook.arrival(self.now, 1), candidate.tie))
     }
 
@@ -290,24 +357,10 @@ impl Listener {
                     && !play.peers_exhausted(block, self.config.peers_per_block))
     }
 
-    /// Whether a peer may be asked and is expected in time, so that the server
-    /// could still be asked should it fail.
-    fn may_bring(&self, desk: &Desk, play: &CurrentPlay, peer: &Candidate, block: u32) -> bool {
-        self.may_ask(desk, play, peer, block)
-            && self.is_in_time(desk, play, &peer.outlook, block, 1)
-    }
-
-    fn is_in_time(
-        &self,
-        desk: &Desk,
-        play: &CurrentPlay,
-        outlook: &Outlook,
-        block: u32,
-        nth: u32,
-    ) -> bool {
-        let Some(server) = &desk.server else { return true };
-        let arrival = outlook.arrival(self.now, nth) + self.config.slack;
-        arrival + self.server_fetch(server) <= play.playout.due(block)
+    /// Whether a peer may be asked and is expected in time.
+    fn may_bring(&self, desk: &Desk, play: &CurrentPlay, peer: &Candidate, wish: Wish) -> bool {
+        self.may_ask(desk, play, peer, wish.block)
+            && peer.outlook.arrival(self.now, 1) <= wish.latest
     }
 
     /// How many blocks in a row a peer is asked for: what it has room for, but
@@ -324,8 +377,9 @@ impl Listener {
         let room = best.outlook.spare().min(best.outlook.window.div_ceil(2)).min(most);
         let wanted = play.wanted_run(block, room.max(1));
         let good = (1..wanted).take_while(|ahead| {
-            self.may_ask(desk, play, best, block + ahead)
-                && self.is_in_time(desk, play, &best.outlook, block + ahead, ahead + 1)
+            let wish = self.wish(desk, play, block + ahead);
+            self.may_ask(desk, play, best, wish.block)
+                && best.outlook.arrival(self.now, ahead + 1) <= wish.latest
         });
         1 + u32::try_from(good.count()).unwrap_or(0)
     }
@@ -348,10 +402,6 @@ impl Listener {
                 _ => Choice::Wait(None),
             };
         }
-        let horizon = match alone {
-            true => self.config.server_ahead_alone_media,
-            false => self.config.server_ahead_with_peers_media,
-        };
         let lead = play.playout.lead();
         if play.turn == Turn::Next && lead > self.config.prefetch_server_media {
             let wait = play.playout.wall(lead - self.config.prefetch_server_media);
@@ -359,34 +409,38 @@ impl Listener {
         }
         let within = |block: u32| {
             play.playout.due(block) != Timestamp::MAX
-                && play.playout.media_ahead(self.now, block) <= horizon
+                && play.playout.media_ahead(self.now, block) <= self.server_horizon(desk, block)
         };
         if !within(block) {
-            return Choice::Wait(self.enters(play, block, horizon));
+            return Choice::Wait(self.enters(desk, play, block));
         }
         let wanted = play.wanted_run(block, server.spare().min(most));
         let run = (0..wanted).take_while(|ahead| {
             let block = block + ahead;
             within(block)
-                && (alone || !desk.peers.iter().any(|peer| self.may_bring(desk, play, peer, block)))
+                && (alone || {
+                    let wish = self.wish(desk, play, block);
+                    !desk.peers.iter().any(|peer| self.may_bring(desk, play, peer, wish))
+                })
         });
         let run = u32::try_from(run.count()).unwrap_or(0);
         // Far ahead, ask for several blocks at once rather than for each as it
         // comes near enough.
         let least = self.config.server_window_least.min(play.wanted_run(block, most.min(64)));
-        let near = play.playout.media_ahead(self.now, block) <= horizon / 2;
+        let near = play.playout.media_ahead(self.now, block) <= self.farthest(desk) / 2;
         if run == 0 || (alone && !near && run < least) {
-            return Choice::Wait(self.enters(play, block + least.saturating_sub(1), horizon));
+            return Choice::Wait(self.enters(desk, play, block + least.saturating_sub(1)));
         }
         Choice::Ask { source, run, reason }
     }
 
-    /// When a block will be no farther ahead than `horizon`; unknown while the
-    /// sink does not consume, and for what lies behind it.
-    fn enters(&self, play: &CurrentPlay, block: u32, horizon: Duration) -> Option<Timestamp> {
+    /// When the server may be asked for a block; unknown while the sink does not
+    /// consume, and for what lies behind it.
+    fn enters(&self, desk: &Desk, play: &CurrentPlay, block: u32) -> Option<Timestamp> {
         if !play.playout.is_running() || play.playout.due(block) == Timestamp::MAX {
             return None;
         }
+        let horizon = self.server_horizon(desk, block);
         let beyond = play.playout.media_ahead(self.now, block).saturating_sub(horizon);
         Some(self.now + play.playout.wall(beyond) + Duration::from_millis(1))
     }

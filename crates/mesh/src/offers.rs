@@ -136,6 +136,11 @@ impl Mesh {
         })
     }
 
+    /// Whether any neighbour wants `blob`.
+    pub fn is_wanted_by_others(&self, blob: BlobId) -> bool {
+        self.neighbours.values().any(|neighbour| neighbour.wants().any(|(want, _)| want == blob))
+    }
+
     pub(crate) fn tell_news(&mut self, now: Timestamp) {
         for (peer, neighbour) in &mut self.neighbours {
             for want in neighbour.wants.iter_mut().filter(|want| want.news) {

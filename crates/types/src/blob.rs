@@ -201,11 +201,24 @@ impl BlockSet {
         None
     }
 
+    /// The first block at or after `from` that is in the set.
+    pub fn first_held(&self, from: u32) -> Option<u32> {
+        let mut block = from;
+        while block < self.block_count {
+            let word = self.words[block as usize / 64] >> (block % 64);
+            if word != 0 {
+                return Some(block + word.trailing_zeros());
+            }
+            block += 64 - block % 64;
+        }
+        None
+    }
+
     /// The blocks in the set, as maximal ranges in order.
     pub fn ranges(&self) -> impl Iterator<Item = BlockRange> + '_ {
         let mut next = 0;
         std::iter::from_fn(move || {
-            let start = (next..self.block_count).find(|&block| self.contains(block))?;
+            let start = self.first_held(next)?;
             let end = self.first_missing(start).unwrap_or(self.block_count);
             next = end;
             Some(BlockRange { start, end })

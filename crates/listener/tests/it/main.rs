@@ -12,4 +12,5 @@ mod faults;
 mod properties;
 mod rules;
 mod sharing;
+mod swarm;
 mod world;
