@@ -68,11 +68,8 @@ impl Neighbourhood {
     /// Connects to a peer and tells how it went.
     pub(crate) async fn dial(self, node: NodeId, addresses: Vec<String>) {
         let connection = Connection::dial(Dial {
-            addresses,
-            node,
-            service: self.service,
-            secret: self.secret.clone(),
             transport: self.transport,
+            ..Dial::new(addresses, node, self.service, self.secret.clone())
         });
         let greeted = tokio::time::timeout(HELLO_TIMEOUT, self.greet(&connection)).await;
         match greeted.unwrap_or(Err(LinkError::Silent)) {

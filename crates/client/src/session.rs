@@ -237,12 +237,10 @@ struct Dialled {
 
 impl Identity {
     async fn dial(&self) -> Dialled {
+        let (addresses, server) = (vec![self.link.address()], self.link.node);
         let connection = Connection::dial(Dial {
-            addresses: vec![self.link.address()],
-            node: self.link.node,
-            service: self.link.node,
-            secret: self.device.clone(),
             transport: self.transport,
+            ..Dial::new(addresses, server, server, self.device.clone())
         });
         let stream = self.say_hello(&connection).await;
         Dialled { connection, stream }

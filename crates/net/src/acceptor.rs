@@ -2,25 +2,25 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use antiphon_handshake::door::DoorCounters;
 use antiphon_handshake::identity::NodeSecret;
 use antiphon_types::NodeId;
-use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime};
+use quinn::{Endpoint, Incoming, Runtime as _, ServerConfig, TokioRuntime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::Dialler;
 use crate::connection::{Connection, Shared};
 use crate::door::{AcceptorLimits, Door, Place};
 use crate::quic::{self, QuicLink};
 use crate::socket;
 use crate::tcp::greeting::{self, Host};
-/// Ports tried when any port will do.
-const PORT_ATTEMPTS: usize = 16;
+use crate::udp::{self, Aside, ProofKey};
 
 /// How long a connection may be open before its owner lets it in.
 const LET_IN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -34,12 +34,16 @@ pub struct Acceptor {
     local_address: SocketAddr,
     ready: mpsc::Receiver<Connection>,
     door: Arc<Door>,
+    aside: Arc<Aside>,
+    dialler: Dialler,
     /// Ends with the acceptor.
     _listening: JoinSet<()>,
 }
 
 impl Acceptor {
     /// Listens on `address` as the node of `secret`, for members of `service`.
+    /// `[::]` stands for all addresses, of IPv4 too; where there is no IPv6 it
+    /// becomes `0.0.0.0`.
     ///
     /// # Errors
     ///
@@ -50,23 +54,39 @@ impl Acceptor {
         service: NodeId,
         limits: AcceptorLimits,
     ) -> io::Result<Self> {
-        let (listener, socket) = bind_both(address).await?;
+        let (listener, socket) = socket::listen(address)?;
         let local_address = listener.local_addr()?;
         let quic = quic::config::server(&secret, &service)?;
-        let endpoint = Endpoint::new(
+        let aside = Arc::new(Aside::new(TokioRuntime.wrap_udp_socket(socket)?));
+        let endpoint = Endpoint::new_with_abstract_socket(
             quic::config::endpoint(),
             Some(quic.clone()),
-            socket,
+            Arc::new(udp::Socket::new(Arc::clone(&aside))),
             Arc::new(TokioRuntime),
         )?;
         let (sender, ready) = mpsc::channel(QUEUED_CONNECTIONS);
         let door = Arc::new(Door::new(limits));
         let host = Host::new(&secret, service);
         let porter = Arc::new(Porter { host, quic, door: Arc::clone(&door), ready: sender });
+        let dialler =
+            Dialler::new(local_address, endpoint.clone(), Arc::clone(&aside), Arc::clone(&porter));
         let mut listening = JoinSet::new();
         listening.spawn(Arc::clone(&porter).listen_tcp(listener));
         listening.spawn(porter.listen_quic(endpoint));
-        Ok(Self { local_address, ready, door, _listening: listening })
+        Ok(Self { local_address, ready, door, aside, dialler, _listening: listening })
+    }
+
+    /// Dials from the port at which this listens, as [`Dial::from`](crate::Dial).
+    /// It may be used for as long as anybody likes, also when this is gone.
+    pub fn dialler(&self) -> Dialler {
+        self.dialler.clone()
+    }
+
+    /// From now on tells whoever asks at the UDP port where packets of his come
+    /// from, and proves it with `key`: see [`Dialler::observe`]. At most 5,000 a
+    /// second are answered, and none with more bytes than he sent.
+    pub fn tell_addresses(&self, key: ProofKey) {
+        self.aside.answer_with(key);
     }
 
     /// How strangers were dealt with so far.
@@ -74,7 +94,7 @@ impl Acceptor {
         self.door.counters()
     }
 
-    /// Where it listens; a port of 0 has become a real one.
+    /// Where it listens, TCP and UDP; a port of 0 has become a real one.
     pub fn local_address(&self) -> SocketAddr {
         self.local_address
     }
@@ -99,7 +119,7 @@ impl fmt::Debug for Acceptor {
 }
 
 /// What the tasks of an acceptor share.
-struct Porter {
+pub(crate) struct Porter {
     host: Host,
     quic: ServerConfig,
     door: Arc<Door>,
@@ -107,16 +127,15 @@ struct Porter {
 }
 
 impl Porter {
+    /// Who answers.
+    pub(crate) fn node(&self) -> NodeId {
+        self.host.node()
+    }
+
     async fn listen_tcp(self: Arc<Self>, listener: TcpListener) {
         loop {
             match listener.accept().await {
-                Ok((stream, from)) => {
-                    // Whoever is refused is not told why: the socket closes.
-                    let Ok(place) = self.door.arrive(from.ip()) else { continue };
-                    let id = place.id();
-                    let greeting = Arc::clone(&self).greet_tcp(stream, from, place);
-                    self.door.watch(id, || tokio::spawn(greeting).abort_handle());
-                }
+                Ok((stream, from)) => Arc::clone(&self).take_tcp(stream, from),
                 Err(error) => {
                     // Out of descriptors, most likely: existing connections go
                     // on, and new ones are taken when some have ended.
@@ -125,6 +144,16 @@ impl Porter {
                 }
             }
         }
+    }
+
+    /// Takes a socket on which the other side speaks first.
+    pub(crate) fn take_tcp(self: Arc<Self>, stream: TcpStream, from: SocketAddr) {
+        let from = socket::canonical(from);
+        // Whoever is refused is not told why: the socket closes.
+        let Ok(place) = self.door.arrive(from.ip()) else { return };
+        let (id, door) = (place.id(), Arc::clone(&self.door));
+        let greeting = self.greet_tcp(stream, from, place);
+        door.watch(id, || tokio::spawn(greeting).abort_handle());
     }
 
     async fn greet_tcp(self: Arc<Self>, mut stream: TcpStream, from: SocketAddr, place: Place) {
@@ -146,7 +175,7 @@ impl Porter {
         let _deaf = Deaf(endpoint.clone());
         while let Some(incoming) = endpoint.accept().await {
             // An address that may be forged costs one packet, and no memory.
-            let from = incoming.remote_address().ip();
+            let from = incoming.remote_address().ip().to_canonical();
             if self.door.must_prove_address(from) && incoming.may_retry() {
                 let _ = incoming.retry();
                 continue;
@@ -201,20 +230,5 @@ struct Deaf(Endpoint);
 impl Drop for Deaf {
     fn drop(&mut self) {
         self.0.set_server_config(None);
-    }
-}
-
-/// A TCP and a UDP socket on one port.
-async fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
-    let mut attempts = if address.port() == 0 { PORT_ATTEMPTS } else { 1 };
-    loop {
-        attempts -= 1;
-        let listener = TcpListener::bind(address).await?;
-        match UdpSocket::bind(listener.local_addr()?) {
-            Ok(socket) => return Ok((listener, socket)),
-            // Somebody else has that port; another will be free for both.
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
-            Err(error) => return Err(error),
-        }
     }
 }

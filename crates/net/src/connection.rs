@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use antiphon_handshake::identity::NodeSecret;
 use antiphon_types::{Class, NodeId};
 use antiphon_wire::mux::OpenError;
 use antiphon_wire::{CloseCode, Limits, Mux, Role, StreamId};
@@ -14,28 +13,15 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::dial::{self, Dial};
 use crate::door::Place;
 use crate::early::Early;
 use crate::quic::{self, Delivery, QuicLink, QuicReceiver, QuicSender};
+use crate::socket::canonical;
 use crate::stream::{Origin, Stream};
 use crate::tcp::driver;
 use crate::tcp::greeting::Greeted;
-use crate::{Clock, Transport, dial};
-
-/// Whom to connect to, and as whom.
-#[derive(Clone)]
-pub struct Dial {
-    /// `HOST:PORT` each; the first that answers is used. At most 8 are tried.
-    pub addresses: Vec<String>,
-    /// Who must answer.
-    pub node: NodeId,
-    /// The service that both belong to: the key of its server.
-    pub service: NodeId,
-    /// Who calls.
-    pub secret: NodeSecret,
-    /// Over what.
-    pub transport: Transport,
-}
+use crate::{Clock, Transport};
 
 /// Why a connection is no more, or never came to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +37,11 @@ pub enum Closed {
     /// Something answered, but not who was called.
     #[error("{0}")]
     Handshake(String),
+    /// Both sides dialled at the same moment and met on one TCP connection. The
+    /// node with the smaller id has called; ours is the other, so that the
+    /// [`Acceptor`](crate::Acceptor) hands out the connection.
+    #[error("the other side connected at the same moment: its connection is accepted")]
+    Met,
     /// The stream of bytes ended or broke.
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -82,6 +73,8 @@ pub struct Connection {
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) remote: NodeId,
+    /// Where we listen, as far as this connection has to do with it.
+    listening_port: Option<u16>,
     /// Tells the driver that the multiplexer may have something to send.
     pub(crate) work: Notify,
     /// Tells of new streams and of a change of phase.
@@ -276,6 +269,7 @@ impl Connection {
             Link::Pending(Early::default()),
             Phase::Connecting,
             Clock::start(),
+            dial.from.as_ref().map(|from| from.local_address().port()),
         );
         tokio::spawn(dial::run(Arc::clone(&connection.shared), dial));
         connection
@@ -290,11 +284,13 @@ impl Connection {
         let phase = Phase::Established { confirmed: false };
         let clock = Clock::start();
         let mux = Mux::new(Role::Responder, Limits::default(), clock.now());
-        let connection = Self::new(greeted.remote, Link::Mux(Box::new(mux)), phase, clock);
+        let local = stream.local_addr().ok().map(canonical);
+        let port = local.map(|local| local.port());
+        let connection = Self::new(greeted.remote, Link::Mux(Box::new(mux)), phase, clock, port);
         {
             let mut state = connection.shared.lock();
             state.place = Some(place);
-            state.addresses = stream.local_addr().ok().map(|local| (local, from));
+            state.addresses = local.map(|local| (local, from));
         }
         tokio::spawn(driver::accepted(Arc::clone(&connection.shared), stream, greeted));
         connection
@@ -304,7 +300,8 @@ impl Connection {
         // A QUIC handshake cannot be replayed.
         let phase = Phase::Established { confirmed: true };
         let addresses = link.addresses();
-        let connection = Self::new(remote, Link::Quic(link), phase, Clock::start());
+        let port = addresses.map(|(local, _)| local.port());
+        let connection = Self::new(remote, Link::Quic(link), phase, Clock::start(), port);
         {
             let mut state = connection.shared.lock();
             state.place = Some(place);
@@ -314,7 +311,13 @@ impl Connection {
         connection
     }
 
-    fn new(remote: NodeId, link: Link, phase: Phase, clock: Clock) -> Self {
+    fn new(
+        remote: NodeId,
+        link: Link,
+        phase: Phase,
+        clock: Clock,
+        listening_port: Option<u16>,
+    ) -> Self {
         let state = State {
             link,
             streams: BTreeMap::new(),
@@ -331,6 +334,7 @@ impl Connection {
         let shared = Arc::new(Shared {
             clock,
             remote,
+            listening_port,
             work: Notify::new(),
             news: Notify::new(),
             state: Mutex::new(state),
@@ -351,6 +355,24 @@ impl Connection {
             Link::Quic(link) => link.addresses(),
             Link::Pending(_) | Link::Mux(_) => state.addresses,
         }
+    }
+
+    /// Our address, once connected.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.addresses().map(|(local, _)| local)
+    }
+
+    /// The other side's address as we see it, once connected.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.addresses().map(|(_, remote)| remote)
+    }
+
+    /// Whether it uses the port at which we listen, so that the other side sees
+    /// where that is: accepted ones do, and those that were dialled from a
+    /// [`Dialler`](crate::Dialler), unless the port could not be had.
+    pub fn is_at_listening_port(&self) -> bool {
+        let local = self.local_address().map(|local| local.port());
+        local.is_some() && local == self.shared.listening_port
     }
 
     /// Over what it travels, once connected: never [`Transport::Auto`].

@@ -15,7 +15,7 @@
 //!
 //! ```
 //! use antiphon_handshake::identity::NodeSecret;
-//! use antiphon_net::{Acceptor, AcceptorLimits, Connection, Dial, StreamItem, Transport};
+//! use antiphon_net::{Acceptor, AcceptorLimits, Connection, Dial, StreamItem};
 //! use antiphon_types::Class;
 //! use bytes::Bytes;
 //!
@@ -28,13 +28,8 @@
 //! let address = acceptor.local_address();
 //!
 //! let client = NodeSecret::generate(&mut rand::rng());
-//! let connection = Connection::dial(Dial {
-//!     addresses: vec![address.to_string()],
-//!     node: service,
-//!     service,
-//!     secret: client,
-//!     transport: Transport::Auto,
-//! });
+//! let addresses = vec![address.to_string()];
+//! let connection = Connection::dial(Dial::new(addresses, service, service, client));
 //! let mut stream = connection.open(Class::Control)?;
 //! stream.send_message(Bytes::from_static(b"hello")).await?;
 //!
@@ -47,10 +42,13 @@
 //! ```
 
 mod acceptor;
+mod attempts;
+mod bucket;
 mod clock;
 mod connection;
 mod credentials;
 mod dial;
+mod dialler;
 mod door;
 mod early;
 mod link;
@@ -59,17 +57,22 @@ mod socket;
 mod stream;
 mod tcp;
 mod transport;
+mod udp;
 
 pub use acceptor::Acceptor;
 pub use antiphon_handshake::door::{DoorCounters, DoorLimits, Rate as DoorRate};
 pub use antiphon_handshake::identity;
+pub use attempts::{AttemptKind, Attempts, Tally};
 pub use clock::{Clock, sleep_until, wall_clock_ms};
-pub use connection::{Closed, Connection, Dial};
+pub use connection::{Closed, Connection};
 pub use credentials::{
     CredentialError, TICKET_LIFETIME_MS, check_manifest, check_peer_key, check_ticket,
     issue_ticket, prove_peer_key, sign_manifest,
 };
+pub use dial::{Dial, Effort};
+pub use dialler::Dialler;
 pub use door::AcceptorLimits;
 pub use link::{ParseLinkError, ServerLink};
 pub use stream::{Stream, StreamError, StreamItem, StreamReceiver, StreamSender};
 pub use transport::{ParseTransportError, Transport};
+pub use udp::{Observed, PROOF_LIFETIME_MS, Proof, ProofError, ProofKey};

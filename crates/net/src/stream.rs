@@ -575,7 +575,8 @@ mod tests {
         let mut acceptor = Acceptor::bind(address, secret.clone(), node, limits).await.unwrap();
         for transport in [Transport::Tcp, Transport::Quic] {
             let addresses = vec![acceptor.local_address().to_string()];
-            let dial = Dial { addresses, node, service: node, secret: secret.clone(), transport };
+            let dial = Dial::new(addresses, node, node, secret.clone());
+            let dial = Dial { transport, ..dial };
             let client = Connection::dial(dial);
             let mut opened = client.open(Class::Now).unwrap();
             // An envelope of 100 bytes, of which two come.

@@ -178,11 +178,8 @@ async fn log_in(link: &ServerLink) -> Result<(Connection, Stream)> {
         ..Hello::default()
     };
     let connection = Connection::dial(Dial {
-        addresses: vec![link.address()],
-        node: link.node,
-        service: link.node,
-        secret: device,
         transport: Transport::Tcp,
+        ..Dial::new(vec![link.address()], link.node, link.node, device)
     });
     let mut session = connection.open(Class::Control)?;
     session.send(&ClientNotice { kind: Some(client_notice::Kind::Hello(hello)) }).await?;

@@ -103,13 +103,8 @@ pub fn measure(options: &Options, transport: Transport, requests: usize) -> Resu
     })??;
     std::thread::spawn(move || listening.0.block_on(serve(listening.1)));
     let secret = NodeSecret::from_bytes(&SECRET);
-    let dial = Dial {
-        addresses: vec![format!("{}:{}", address.0, address.1)],
-        node: secret.node_id(),
-        service: secret.node_id(),
-        secret,
-        transport,
-    };
+    let (addresses, node) = (vec![format!("{}:{}", address.0, address.1)], secret.node_id());
+    let dial = Dial { transport, ..Dial::new(addresses, node, node, secret) };
     let timings = link.within(Side::B, || runtime()?.block_on(ask(dial, requests)))??;
     link.close()?;
     Ok(timings.summary(options.a_to_b.rate.0.map(|bits| bits as f64)))

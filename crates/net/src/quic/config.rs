@@ -52,8 +52,24 @@ const MAX_INCOMING: usize = 1024;
 const INCOMING_BUFFER_BYTES: u64 = 16 * 1024;
 const INCOMING_BUFFERS_BYTES: u64 = 4 * 1024 * 1024;
 
+/// The round trip that is assumed until one was measured, when a hole is to be
+/// punched: the first packet is likely to be lost, and is sent again after three
+/// of these.
+const HASTY_RTT: Duration = Duration::from_millis(70);
+
 /// The limits of one connection; `urgent` is its own.
 pub(super) fn transport(urgent: Urgent) -> Arc<TransportConfig> {
+    Arc::new(limits(urgent))
+}
+
+/// The same for a connection whose first packets are likely to be lost.
+pub(super) fn hasty_transport(urgent: Urgent) -> Arc<TransportConfig> {
+    let mut config = limits(urgent);
+    config.initial_rtt(HASTY_RTT);
+    Arc::new(config)
+}
+
+fn limits(urgent: Urgent) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
@@ -66,7 +82,7 @@ pub(super) fn transport(urgent: Urgent) -> Arc<TransportConfig> {
         .congestion_controller_factory(Arc::new(Courteous { urgent }))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()));
-    Arc::new(config)
+    config
 }
 
 /// The name of the protocol among members of one service: another's fail in the
@@ -81,12 +97,12 @@ fn alpn(service: &NodeId) -> Vec<u8> {
     name.into_bytes()
 }
 
-/// For an endpoint that greets `node` as `secret`, both of `service`.
+/// For an endpoint that greets `node` as `secret`, both of `service`. Its limits
+/// are to be set.
 pub(super) fn client(
     secret: &NodeSecret,
     node: NodeId,
     service: &NodeId,
-    urgent: Urgent,
 ) -> io::Result<ClientConfig> {
     let provider = provider();
     let algorithms = provider.signature_verification_algorithms;
@@ -103,9 +119,7 @@ pub(super) fn client(
     tls.enable_sni = false;
     tls.resumption = rustls::client::Resumption::disabled();
     let tls = QuicClientConfig::try_from(tls).map_err(io::Error::other)?;
-    let mut config = ClientConfig::new(Arc::new(tls));
-    config.transport_config(transport(urgent));
-    Ok(config)
+    Ok(ClientConfig::new(Arc::new(tls)))
 }
 
 /// For an endpoint that answers members of `service` as `secret`.
@@ -132,9 +146,12 @@ pub(crate) fn server(secret: &NodeSecret, service: &NodeId) -> io::Result<Server
     Ok(config)
 }
 
-/// For every endpoint.
+/// For an endpoint whose socket carries other packets too: the first bits of
+/// QUIC's tell them apart (RFC 9443 section 2), so none may be hidden.
 pub(crate) fn endpoint() -> EndpointConfig {
-    EndpointConfig::default()
+    let mut config = EndpointConfig::default();
+    config.grease_quic_bit(false);
+    config
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use quinn::{ClientConfig, ConnectError, Connecting, Endpoint};
 use tokio::runtime::{self, Handle};
 
 /// The name that rustls wants and nobody sees.
-const SERVER_NAME: &str = "antiphon";
+pub(super) const SERVER_NAME: &str = "antiphon";
 
 /// Those in use. A socket lives as long as one of its connections, and within
 /// the runtime that drives it.

@@ -6,13 +6,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use antiphon_types::Class;
-use antiphon_wire::{CloseCode, printable, reset_code};
+use antiphon_wire::{CloseCode, Limits, printable, reset_code};
 use quinn::{ConnectionError, RecvStream, SendStream, TransportErrorCode, VarInt};
 use tokio::task::JoinSet;
 
 use super::link::QuicLink;
-use super::opens::Opens;
 use super::stream::{MAX_NOTICE_BYTES, QuicReceiver, QuicSender, read_class, reason_of};
+use crate::bucket::Bucket;
 use crate::connection::{Closed, Incoming, Link, Phase, Shared, StreamEnd};
 use crate::early::EarlyStream;
 
@@ -22,7 +22,7 @@ const CLASS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long what was written may take to arrive before the connection closes.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is said to whoever opens streams faster than [`Opens`] allows.
+/// What is said to whoever opens streams faster than the multiplexer allows it.
 const FLOOD_REASON: &str = "too many streams were opened in a short time";
 
 /// A stream whose class is known, or is not to be.
@@ -87,7 +87,10 @@ struct Driver<'a> {
     /// Streams whose class has not come; whether it is the first of all.
     naming: JoinSet<(bool, Named)>,
     farewells: JoinSet<()>,
-    opens: Opens,
+    /// With the rate of the multiplexer. A place that is free again costs the
+    /// other side one packet and us a task: the number of places alone does not
+    /// bound that (rapid reset, CVE-2023-44487).
+    opens: Bucket,
     is_first: bool,
     /// What waits for the first stream to be named: that is the session's, and
     /// nothing may overtake it. The other side has few places, so these are few.
@@ -96,12 +99,13 @@ struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     fn new(shared: &'a Arc<Shared>, link: &'a QuicLink) -> Self {
+        let rate = Limits::default().opens;
         Self {
             shared,
             link,
             naming: JoinSet::new(),
             farewells: JoinSet::new(),
-            opens: Opens::new(shared.clock.now()),
+            opens: Bucket::new(rate.per_second, rate.burst, shared.clock.now()),
             is_first: true,
             held: Some(Vec::new()),
         }

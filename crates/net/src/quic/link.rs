@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use antiphon_handshake::identity::NodeSecret;
 use antiphon_types::{Class, NodeId};
 use antiphon_wire::CloseCode;
 use quinn::{ConnectionError, Endpoint, Incoming, RecvStream, SendStream, ServerConfig, VarInt};
 
 use super::config;
 use super::courtesy::Urgent;
-use super::dialling::{Dialling, any_address};
+use super::dialling::{Dialling, SERVER_NAME, any_address};
 use super::identity::node_of;
 use super::stream::{QuicReceiver, QuicSender, notice};
 use super::window::SendWindow;
+use crate::dial::{Dial, Effort};
 
 /// Times that other tasks run before a close is taken to be on its way.
 const CLOSE_TURNS: u32 = 64;
@@ -56,22 +56,31 @@ pub(crate) enum OpenError {
     Closed(#[from] ConnectionError),
 }
 
-/// Connects to `node` at `address`, a member of `service`; it has proven its
-/// name when this returns.
-pub(crate) async fn connect(
-    address: SocketAddr,
-    secret: &NodeSecret,
-    node: NodeId,
-    service: &NodeId,
-) -> io::Result<QuicLink> {
+/// Connects to whom `dial` names at `address`; she has proven her name when this
+/// returns.
+pub(crate) async fn connect(address: SocketAddr, dial: &Dial) -> io::Result<QuicLink> {
     let urgent = Urgent::default();
-    let config = config::client(secret, node, service, urgent.clone())?;
-    let (dialling, connecting) = Dialling::connect(address, config)?;
+    let mut config = config::client(&dial.secret, dial.node, &dial.service)?;
+    config.transport_config(match dial.effort {
+        Effort::Once => config::transport(urgent.clone()),
+        Effort::Punch => config::hasty_transport(urgent.clone()),
+    });
+    let (socket, connecting) = match &dial.from {
+        Some(dialler) => {
+            let endpoint = dialler.endpoint();
+            let connecting = endpoint.connect_with(config, address, SERVER_NAME);
+            (Socket::Listening(endpoint.clone()), connecting.map_err(io::Error::other)?)
+        }
+        None => {
+            let (dialling, connecting) = Dialling::connect(address, config)?;
+            (Socket::Dialling(dialling), connecting)
+        }
+    };
     let connection = connecting.await.map_err(io::Error::from)?;
-    if node_of(&connection) != Some(node) {
+    if node_of(&connection) != Some(dial.node) {
         return Err(io::Error::other("another node answered"));
     }
-    Ok(QuicLink::new(connection, Socket::Dialling(dialling), urgent))
+    Ok(QuicLink::new(connection, socket, urgent))
 }
 
 impl QuicLink {

@@ -12,7 +12,6 @@ mod dialling;
 pub(crate) mod driver;
 mod identity;
 mod link;
-mod opens;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@ async fn listen() -> Acceptor {
 
 async fn raw(address: SocketAddr) -> QuicLink {
     let node = secret().node_id();
-    connect(address, &secret(), node, &node).await.unwrap()
+    connect(address, &Dial::new(Vec::new(), node, node, secret())).await.unwrap()
 }
 
 /// An acceptor, a connection of it, and the other side in the raw.
@@ -160,8 +160,8 @@ async fn what_cannot_be_opened_once_the_connection_stands_is_told() {
         let connection = server.accept().await.unwrap().await.unwrap();
         connection.closed().await;
     });
-    let dial =
-        Dial { addresses, node, service: node, secret: secret(), transport: Transport::Quic };
+    let dial = Dial::new(addresses, node, node, secret());
+    let dial = Dial { transport: Transport::Quic, ..dial };
     let client = Connection::dial(dial);
     let mut no_room = client.open(Class::Now).unwrap();
     no_room.send_message(Bytes::from_static(b"more than eight bytes")).await.unwrap();

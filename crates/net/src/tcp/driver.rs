@@ -26,8 +26,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::greeting::{self, Greeted, GreetingError, MAX_EARLY_BYTES};
-use crate::connection::{Closed, Dial, Incoming, Link, Phase, Shared, State, StreamEnd};
+use crate::connection::{Closed, Incoming, Link, Phase, Shared, State, StreamEnd};
+use crate::dial::Dial;
 use crate::early::Given;
+use crate::socket::canonical;
 
 /// Ciphertext gathered for one system call.
 const GATHER_BYTES: usize = 64 * 1024;
@@ -74,9 +76,16 @@ pub(crate) async fn greet(
     }
     let mut early = BytesMut::new();
     mux.poll_record(now, &mut early, MAX_EARLY_BYTES);
-    let greeted =
-        greeting::initiate(&mut stream, &dial.secret, &dial.node, &dial.service, &early).await?;
-    Ok(Dialled { stream, greeted, mux, given })
+    let greeting = greeting::initiate(&mut stream, &dial.secret, &dial.node, &dial.service, &early);
+    match greeting.await {
+        Ok(greeted) => Ok(Dialled { stream, greeted, mux, given }),
+        Err(error) => {
+            if let (GreetingError::Met, Some(from)) = (&error, &dial.from) {
+                from.take_in(dial.secret.node_id(), stream);
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Runs a connection that we have dialled to its end.
@@ -96,7 +105,8 @@ pub(crate) async fn dialled(shared: &Shared, dialled: Dialled) {
         }
         state.link = Link::Mux(mux);
         state.phase = Phase::Established { confirmed: true };
-        state.addresses = stream.local_addr().ok().zip(stream.peer_addr().ok());
+        let addresses = stream.local_addr().ok().zip(stream.peer_addr().ok());
+        state.addresses = addresses.map(|(ours, theirs)| (canonical(ours), canonical(theirs)));
         // There is more room now than there was.
         state.streams.values().for_each(|stream| stream.writable.notify_one());
     }

@@ -11,6 +11,8 @@
 //!
 //! Whatever does not fit this is answered by silence.
 
+use std::cmp::Ordering;
+
 use antiphon_handshake::door::Refusal;
 use antiphon_handshake::identity::{self, NodeSecret};
 use antiphon_handshake::{
@@ -18,7 +20,6 @@ use antiphon_handshake::{
 };
 use antiphon_types::NodeId;
 use antiphon_wire::proto::MAJOR_VERSION;
-use antiphon_wire::record::MAX_RECORD_BYTES;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -34,6 +35,12 @@ pub(crate) const MAX_EARLY_BYTES: usize = 4 * 1024;
 
 /// Ephemeral key, static key with its tag, node id, tag.
 const IK_FIRST_OVERHEAD_BYTES: usize = 32 + 48 + NodeId::BYTES + 16;
+
+/// The longest first message.
+const IK_FIRST_MAX_BYTES: usize = IK_FIRST_OVERHEAD_BYTES + MAX_EARLY_BYTES;
+
+/// The whole second message: ephemeral key, node id, tag.
+const IK_SECOND_BYTES: usize = 32 + NodeId::BYTES + 16;
 
 /// What a handshake leaves behind.
 pub(crate) struct Greeted {
@@ -60,6 +67,10 @@ pub(crate) enum GreetingError {
     Refused(#[from] Refusal),
     #[error("this first message was seen before")]
     Replayed,
+    #[error("the handshake was not answered")]
+    Silence,
+    #[error("the other side dialled at the same moment, and its call goes first")]
+    Met,
 }
 
 /// Which version, pattern and service the two sides must agree on.
@@ -75,6 +86,10 @@ fn params() -> Params {
 }
 
 /// Greets `node` as a member of `service`.
+///
+/// If the other side greets as well, having dialled at the same moment, then who
+/// has the smaller id goes on as if it had not; the other leaves the socket as
+/// it is, with that greeting still to be read: [`GreetingError::Met`].
 pub(crate) async fn initiate(
     stream: &mut TcpStream,
     secret: &NodeSecret,
@@ -97,13 +112,38 @@ pub(crate) async fn initiate(
     out.extend(frame(&message[..length])?);
     stream.write_all(&out).await?;
 
-    let message = read_framed(stream, MAX_RECORD_BYTES).await?;
+    // A second message is shorter than 256 bytes, so that its length begins with
+    // 0, which is no selector.
+    if first_byte(stream).await? == SELECTOR_IK {
+        match secret.node_id().cmp(node) {
+            Ordering::Less => skip_first_message(stream).await?,
+            Ordering::Greater => return Err(GreetingError::Met),
+            // That is ourselves.
+            Ordering::Equal => return Err(GreetingError::Identity),
+        }
+    }
+    let message = read_framed(stream, IK_SECOND_BYTES).await?;
     let mut payload = vec![0; message.len()];
     let length = handshake.read_message(&message, &mut payload)?;
     if payload.get(..length) != Some(node.as_bytes()) {
         return Err(GreetingError::Identity);
     }
     Ok(Greeted { transport: handshake.into_transport()?, remote: *node, early: Bytes::new() })
+}
+
+/// The first byte of what comes, left where it is.
+async fn first_byte(stream: &TcpStream) -> Result<u8, GreetingError> {
+    let mut byte = [0];
+    match stream.peek(&mut byte).await? {
+        0 => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
+        _ => Ok(byte[0]),
+    }
+}
+
+/// Passes over the first message of somebody who is to answer ours instead.
+async fn skip_first_message(stream: &mut TcpStream) -> Result<(), GreetingError> {
+    stream.read_u8().await?;
+    read_framed(stream, IK_FIRST_MAX_BYTES).await.map(drop)
 }
 
 /// Who answers.
@@ -118,6 +158,10 @@ impl Host {
     pub(crate) fn new(secret: &NodeSecret, service: NodeId) -> Self {
         Self { node: secret.node_id(), noise: secret.noise_secret(), service }
     }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
 }
 
 /// Answers whoever knows our key and the service, if `place` allows it.
@@ -130,7 +174,7 @@ pub(crate) async fn respond(
     if selector != SELECTOR_IK {
         return Err(GreetingError::Protocol);
     }
-    let message = read_framed(stream, IK_FIRST_OVERHEAD_BYTES + MAX_EARLY_BYTES).await?;
+    let message = read_framed(stream, IK_FIRST_MAX_BYTES).await?;
     let ephemeral =
         message.get(..32).and_then(|key| key.try_into().ok()).ok_or(GreetingError::Protocol)?;
     place.greeted()?;
@@ -158,7 +202,7 @@ pub(crate) async fn respond(
         return Err(GreetingError::Replayed);
     }
 
-    let mut message = [0; 32 + NodeId::BYTES + 16];
+    let mut message = [0; IK_SECOND_BYTES];
     let length = handshake.write_message(host.node.as_bytes(), &mut message)?;
     stream.write_all(&frame(&message[..length])?).await?;
     Ok(Greeted { transport: handshake.into_transport()?, remote, early })

@@ -28,13 +28,8 @@ pub(crate) async fn listen_with(limits: AcceptorLimits) -> Acceptor {
 }
 
 pub(crate) fn dial(address: SocketAddr, transport: Transport) -> Dial {
-    Dial {
-        addresses: vec![address.to_string()],
-        node: service(),
-        service: service(),
-        secret: NodeSecret::from_bytes(&[2; 32]),
-        transport,
-    }
+    let secret = NodeSecret::from_bytes(&[2; 32]);
+    Dial { transport, ..Dial::new(vec![address.to_string()], service(), service(), secret) }
 }
 
 /// Both ends of a new connection, established.

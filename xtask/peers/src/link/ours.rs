@@ -113,12 +113,10 @@ async fn answer(mut stream: Stream, source: Source) -> Result<()> {
 
 async fn connect(server: SocketAddr, transport: Transport) -> Result<Connection> {
     let service = NodeSecret::from_bytes(&SERVER_SEED).node_id();
+    let client = NodeSecret::from_bytes(&CLIENT_SEED);
     let connection = Connection::dial(Dial {
-        addresses: vec![server.to_string()],
-        node: service,
-        service,
-        secret: NodeSecret::from_bytes(&CLIENT_SEED),
         transport,
+        ..Dial::new(vec![server.to_string()], service, service, client)
     });
     connection.established().await?;
     Ok(connection)
