@@ -27,7 +27,6 @@ pub struct AttemptKind {
 /// What became of the attempts of one kind. Those that are not in any of the
 /// others but in `begun` are under way, or another was faster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
 pub struct Tally {
     /// All of them.
     pub begun: u64,

@@ -4,7 +4,9 @@
 mod support;
 
 mod both;
+mod port;
 mod quic;
 mod race;
 mod strangers;
 mod tcp;
+mod udp;
