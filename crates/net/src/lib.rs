@@ -51,6 +51,7 @@ mod dial;
 mod dialler;
 mod door;
 mod early;
+pub mod lan;
 mod link;
 mod quic;
 mod socket;

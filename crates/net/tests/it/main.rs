@@ -5,6 +5,7 @@ mod support;
 
 mod both;
 mod port;
+mod lan;
 mod quic;
 mod race;
 mod strangers;
