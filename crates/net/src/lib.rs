@@ -53,6 +53,7 @@ mod door;
 mod early;
 pub mod lan;
 mod link;
+pub mod portmap;
 mod quic;
 mod socket;
 mod stream;

@@ -33,7 +33,7 @@
 mod broadcast;
 mod engine;
 mod mdns;
-mod networks;
+pub(crate) mod networks;
 mod peers;
 mod presence;
 mod schedule;

@@ -6,6 +6,7 @@ mod support;
 mod both;
 mod port;
 mod lan;
+mod portmap;
 mod quic;
 mod race;
 mod strangers;
