@@ -8,22 +8,27 @@ use std::time::{Duration, Instant};
 
 use antiphon_listener::{Config, Listener, Source, UserPolicy};
 use antiphon_net::identity::NodeSecret;
-use antiphon_net::{Acceptor, AcceptorLimits, Clock, ServerLink, Transport};
+use antiphon_net::lan::{Lan, LanConfig};
+use antiphon_net::{Acceptor, AcceptorLimits, Attempts, Clock, ServerLink, Transport};
 use antiphon_store::{OpenError, Store};
 use antiphon_types::{Bitrate, TrackId};
 use antiphon_wire::proto::{reply, request};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 use crate::faults::Faults;
+use crate::giving::Giving;
 use crate::library::Library;
 use crate::network;
 use crate::node::{Event, Inboxes, Node};
 use crate::peers::Neighbourhood;
 use crate::queue::Repeat;
+use crate::reach::tell_reach;
 use crate::record::{BytesBySource, PlayRecord, Records};
 use crate::session::{Identity, RequestError, Session};
-use crate::settings::DataDir;
+use crate::settings::{DataDir, Peers, Upload};
 use crate::sound::SinkKind;
+use crate::standing::Standing;
 use crate::trouble::DiskTrouble;
 
 /// What an engine needs to know.
@@ -32,8 +37,10 @@ pub struct EngineConfig {
     pub data: DataDir,
     /// The server.
     pub link: ServerLink,
-    /// Whether music comes from and goes to other listeners.
-    pub sharing: bool,
+    /// With which other listeners music is shared.
+    pub peers: Peers,
+    /// What is passed on at most.
+    pub upload: Upload,
     /// Where other listeners may connect.
     pub listen: SocketAddr,
     /// Over what to connect, to the server and to other listeners.
@@ -292,11 +299,15 @@ impl Engine {
         let library_path = config.data.path("library");
         let library = Library::open(library_path.clone(), config.link.node, &device)
             .map_err(|source| StartError::Io { path: library_path, source })?;
-        let peer = NodeSecret::generate(&mut rand::rng());
-        let acceptor = match config.sharing {
-            true => Some(listen(config.listen, &peer, &config.link).await?),
-            false => None,
+        let (standing, peer, ticket) =
+            Standing::open(&config.data.path("standing"), &config.link.node);
+        let acceptor = match config.peers {
+            Peers::On | Peers::Lan => Some(listen(config.listen, &peer, &config.link).await?),
+            Peers::Off => None,
         };
+        let dialler = acceptor.as_ref().map(Acceptor::dialler);
+        let port = acceptor.as_ref().map_or(0, |acceptor| acceptor.local_address().port());
+        let sharing = config.peers == Peers::On;
 
         let (session_events, session_inbox) = mpsc::channel(64);
         let identity = Identity {
@@ -304,12 +315,15 @@ impl Engine {
             peer: peer.clone(),
             // The device is known; only `login` says the secret.
             join_secret: String::new(),
-            sharing: config.sharing,
-            listen_port: acceptor.as_ref().map_or(0, |acceptor| acceptor.local_address().port()),
+            sharing,
+            // Who shares on the local network alone is named to nobody.
+            listen_port: if sharing { port } else { 0 },
             link: config.link.clone(),
             transport: config.transport,
+            from: dialler.clone().filter(|_| sharing),
+            standing: Some(standing),
         };
-        let session = Session::start(identity, session_events).await;
+        let session = Session::start(identity, ticket, session_events).await;
         let (events, events_inbox) = mpsc::unbounded_channel();
         let lines = config.data.path("events.jsonl");
         let recorded = events.clone();
@@ -321,20 +335,31 @@ impl Engine {
         })
         .map_err(|source| StartError::Io { path: lines, source })?;
         let uploads_paused = Arc::new(AtomicBool::new(false));
+        let clock = Clock::start();
+        let giving = Giving::open(config.data.path("given"), &config.upload, clock);
+        let node_id = peer.node_id();
         let neighbourhood = Neighbourhood {
             service: config.link.node,
             secret: peer,
             transport: config.transport,
+            dialler: dialler.clone(),
+            attempts: Attempts::default(),
+            giving: giving.clone(),
             session: session.clone(),
             store: store.clone(),
             events: events.clone(),
             uploads_paused: Arc::clone(&uploads_paused),
             faults: config.faults,
         };
-        let accepting =
-            acceptor.map(|acceptor| tokio::spawn(neighbourhood.clone().accept(acceptor)));
-
-        let clock = Clock::start();
+        let mut background = JoinSet::new();
+        if let Some(acceptor) = acceptor {
+            background.spawn(neighbourhood.clone().accept(acceptor));
+            let presence = LanConfig::new(config.link.node, node_id, port);
+            background.spawn(watch_lan(presence, events.clone()));
+        }
+        if let Some(dialler) = dialler.filter(|_| sharing) {
+            background.spawn(tell_reach(session.clone(), dialler));
+        }
         let network = config.data.path("network");
         let listener_config = Config { learned: network::read(&network), ..Config::default() };
         let node = Node {
@@ -348,14 +373,14 @@ impl Engine {
             trouble,
             told: None,
             neighbourhood,
-            sharing: config.sharing,
+            sharing: config.peers,
+            giving,
             events,
             program: None,
             next_play: 1,
             server_up: false,
             peers: Default::default(),
-            dialling: Default::default(),
-            introductions: Default::default(),
+            meetings: Default::default(),
             transfers: Default::default(),
             uploads: Default::default(),
             uploads_paused,
@@ -368,9 +393,7 @@ impl Engine {
             Inboxes { commands: commands_inbox, session: session_inbox, events: events_inbox };
         tokio::spawn(async move {
             node.run(inboxes).await;
-            if let Some(accepting) = accepting {
-                accepting.abort();
-            }
+            background.shutdown().await;
         });
         Ok(Self { commands })
     }
@@ -438,6 +461,16 @@ fn open_store(
             Ok(Store::in_memory(config))
         }
         opened => opened,
+    }
+}
+
+/// Tells of those who come and go on the local network.
+async fn watch_lan(presence: LanConfig, events: mpsc::UnboundedSender<Event>) {
+    let (_here, mut seen) = Lan::start(presence);
+    while let Some(event) = seen.recv().await {
+        if events.send(Event::Lan(event)).is_err() {
+            break;
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use antiphon_wire::proto::{self, peer_notice};
 use bytes::Bytes;
 
 use crate::node::Node;
+use crate::settings::Peers;
 
 /// Ranges in one `Have`.
 const MAX_RANGES: usize = 64;
@@ -87,7 +88,7 @@ impl Node {
 
     /// What of a blob may be had from us: nothing if that is not a single block.
     fn shared_blocks(&self, blob: BlobId) -> Option<BlockSet> {
-        self.store.blocks(blob).filter(|held| self.sharing && !held.is_empty())
+        self.store.blocks(blob).filter(|held| self.sharing != Peers::Off && !held.is_empty())
     }
 }
 

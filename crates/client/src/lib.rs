@@ -14,8 +14,10 @@ pub mod cli;
 mod deck;
 mod engine;
 mod faults;
+mod giving;
 mod gossip;
 mod library;
+mod meeting;
 mod network;
 mod node;
 mod peers;
@@ -23,10 +25,12 @@ mod play;
 mod player;
 mod program;
 mod queue;
+mod reach;
 mod record;
 mod session;
 mod settings;
 mod sound;
+mod standing;
 mod transfer;
 mod trouble;
 
@@ -37,10 +41,11 @@ pub use engine::{
 };
 pub use faults::Faults;
 pub use library::{KnownTrack, Library, TrackError};
+pub use meeting::Path;
 pub use queue::Repeat;
 pub use record::{BytesBySource, Event, PlayRecord, Records, Reported, Unreported};
 pub use session::RequestError;
-pub use settings::{DataDir, Peers, Settings, SettingsError};
+pub use settings::{DataDir, Peers, Settings, SettingsError, Upload};
 pub use sound::SinkKind;
 
 /// Lower-case hexadecimal.

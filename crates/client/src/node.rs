@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use antiphon_listener::{Listener, Output, PlayId, Refused, Source, TransferId};
-use antiphon_mesh::{Grant, Met, Network};
-use antiphon_net::{Clock, Connection, sleep_until};
+use antiphon_mesh::Grant;
+use antiphon_net::lan::LanEvent;
+use antiphon_net::{Clock, Connection, Effort, sleep_until};
 use antiphon_store::Store;
 use antiphon_types::{BlobId, BlockRange, Class, NodeId};
 use antiphon_wire::proto::{self, peer_notice, reply, request};
@@ -18,7 +19,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::engine::{Command, PlayError};
+use crate::giving::Giving;
 use crate::library::Library;
+use crate::meeting::Meetings;
 use crate::network;
 use crate::peers::{Neighbourhood, PeerLink, blocks_request, request_blocks};
 use crate::play::Answer;
@@ -26,6 +29,7 @@ use crate::player::PlayerEvent;
 use crate::program::Program;
 use crate::record::{self, Records, Unreported};
 use crate::session::{Session, SessionEvent};
+use crate::settings::Peers;
 use crate::transfer::Transfer;
 use crate::trouble::DiskTrouble;
 
@@ -33,10 +37,12 @@ use crate::trouble::DiskTrouble;
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 /// Every so many looks round-trip times are measured.
 const TICKS_PER_MEASUREMENT: u32 = 5;
-/// How often one peer may be asked for through the server.
-const INTRODUCTION_INTERVAL: Duration = Duration::from_secs(10);
-/// Peers remembered as asked for; they come from the server, but anyway.
-const MAX_INTRODUCTIONS: usize = 256;
+/// When to ask again one who gives nothing at this hour.
+const NOT_GIVING_RETRY: Duration = Duration::from_secs(60);
+/// How many looks go by until listeners nearby without a link are dialled again.
+const TICKS_PER_GREETING: u32 = 50;
+/// How many looks go by until what was given is kept on the disk.
+const TICKS_PER_KEEPING: u32 = 600;
 
 /// Everything that can wake the loop.
 pub(crate) enum Event {
@@ -47,7 +53,11 @@ pub(crate) enum Event {
     /// A neighbour says something; `done` lets it say more.
     PeerNotice { peer: NodeId, notice: peer_notice::Kind, done: oneshot::Sender<()> },
     /// A peer could not be reached.
-    DialFailed { node: NodeId },
+    DialFailed { node: NodeId, effort: Effort },
+    /// A peer that was dialled had some time to answer.
+    Unmet { node: NodeId, blob: Option<BlobId> },
+    /// Something changed on the local network.
+    Lan(LanEvent),
     /// A block came, was verified and stored.
     Block {
         play: PlayId,
@@ -101,15 +111,15 @@ pub(crate) struct Node {
     /// What the listener is told of it.
     pub(crate) told: Option<String>,
     pub(crate) neighbourhood: Neighbourhood,
-    /// Whether other listeners are used and served.
-    pub(crate) sharing: bool,
+    /// With whom music is shared.
+    pub(crate) sharing: Peers,
+    pub(crate) giving: Giving,
     pub(crate) events: mpsc::UnboundedSender<Event>,
     pub(crate) program: Option<Program>,
     pub(crate) next_play: u64,
     pub(crate) server_up: bool,
     pub(crate) peers: BTreeMap<NodeId, PeerLink>,
-    pub(crate) dialling: BTreeSet<NodeId>,
-    pub(crate) introductions: BTreeMap<NodeId, Instant>,
+    pub(crate) meetings: Meetings,
     pub(crate) transfers: BTreeMap<TransferId, AbortHandle>,
     pub(crate) uploads: BTreeMap<NodeId, Vec<oneshot::Sender<()>>>,
     pub(crate) uploads_paused: Arc<AtomicBool>,
@@ -151,6 +161,7 @@ impl Node {
         }
         self.stop_program();
         self.keep_learned();
+        self.giving.keep();
         for link in self.peers.values() {
             link.connection.close("leaving");
         }
@@ -176,6 +187,13 @@ impl Node {
                     self.listener.handle_peer_up(now, *node, rtt);
                 }
             }
+        }
+        if self.ticks.is_multiple_of(TICKS_PER_GREETING) {
+            self.meet_all_near();
+        }
+        if self.ticks.is_multiple_of(TICKS_PER_KEEPING) {
+            let giving = self.giving.clone();
+            tokio::task::spawn_blocking(move || giving.keep());
         }
         self.retry_play();
         self.prepare_next();
@@ -251,11 +269,7 @@ impl Node {
                     self.fail_track(play, PlayError::Refused(refused.to_string()));
                 }
             }
-            SessionEvent::Introduction(peer) => {
-                if self.sharing {
-                    self.meet(&peer);
-                }
-            }
+            SessionEvent::Introduction(introduction) => self.be_introduced(&introduction),
         }
     }
 
@@ -268,12 +282,9 @@ impl Node {
                 let _ = done.send(());
             }
             Event::PeerLost { connection } => self.handle_lost(&connection),
-            Event::DialFailed { node } => {
-                self.dialling.remove(&node);
-                if !self.peers.contains_key(&node) {
-                    self.ask_for_introduction(node, None);
-                }
-            }
+            Event::DialFailed { node, effort } => self.handle_dial_failed(node, effort),
+            Event::Unmet { node, blob } => self.introduce_if_unmet(node, blob),
+            Event::Lan(event) => self.handle_lan(event),
             Event::Block { play, source, transfer, block, bytes, first_byte } => {
                 if let Some(track) = self.track_play_mut(play) {
                     track.count_block(play, source, (block, bytes), first_byte);
@@ -310,7 +321,10 @@ impl Node {
             Event::Player(event) => self.handle_player(event),
             Event::PeersFound { play, peers } => self.meet_holders(play, &peers),
             Event::UploadAsked { peer, class, answer } => {
-                let grant = self.listener.request_upload(now, peer, class);
+                let grant = match self.giving.is_open() {
+                    true => self.listener.request_upload(now, peer, class),
+                    false => Grant::Busy { retry_after: NOT_GIVING_RETRY },
+                };
                 let (cut, cutting) = oneshot::channel();
                 if grant == Grant::Served {
                     let cuts = self.uploads.entry(peer).or_default();
@@ -445,77 +459,9 @@ impl Node {
 
     // Peers.
 
-    fn handle_linked(&mut self, link: PeerLink, rtt: Duration, dialled: bool) {
-        let (now, node) = (self.clock.now(), link.connection.remote());
-        self.dialling.remove(&node);
-        if !self.sharing || self.listener.mesh().banned_until(now, node).is_some() {
-            return link.connection.close("not wanted");
-        }
-        let standing = self.peers.get(&node).map(|other| &other.connection);
-        if let Some(other) = standing.filter(|other| other.is_open()) {
-            // Both sides connected at once: both keep the link that the
-            // smaller key dialled, so that they keep the same one.
-            let ours_is_smaller = self.neighbourhood.secret.node_id() < node;
-            if dialled != ours_is_smaller {
-                return link.connection.close("there is another link");
-            }
-            other.close("there is another link");
-        }
-        self.records.add(record::Event::PeerUp { peer: node.to_string(), dialled });
-        let network = link.connection.addresses().and_then(|(_, from)| Network::of(from.ip()));
-        self.peers.insert(node, link);
-        self.listener.handle_peer_up(now, node, Met { rtt, network, dialled });
-    }
-
-    fn handle_lost(&mut self, connection: &Connection) {
-        let node = connection.remote();
-        let ours = |link: &PeerLink| link.connection.is_same(connection);
-        if self.peers.get(&node).is_some_and(ours) {
-            self.peers.remove(&node);
-            self.records.add(record::Event::PeerDown { peer: node.to_string() });
-            self.listener.handle_peer_down(self.clock.now(), node);
-        }
-    }
-
-    /// Connects to a peer unless there is a link, or will be.
-    fn meet(&mut self, peer: &proto::Peer) {
-        let Some(node) = NodeId::from_slice(&peer.peer_key) else { return };
-        let banned = self.listener.mesh().banned_until(self.clock.now(), node).is_some();
-        if banned
-            || node == self.neighbourhood.secret.node_id()
-            || self.peers.contains_key(&node)
-            || !self.dialling.insert(node)
-        {
-            return;
-        }
-        tokio::spawn(self.neighbourhood.clone().dial(node, peer.addresses.clone()));
-    }
-
-    /// Peers that hold what is playing: to be used, and connected to.
-    pub(crate) fn meet_holders(&mut self, play: PlayId, peers: &[proto::Peer]) {
-        if !self.sharing {
-            return;
-        }
-        let nodes: Vec<NodeId> =
-            peers.iter().filter_map(|peer| NodeId::from_slice(&peer.peer_key)).collect();
-        self.listener.handle_holders(self.clock.now(), play, &nodes);
-        for peer in peers {
-            self.meet(peer);
-        }
-    }
-
-    fn ask_for_introduction(&mut self, node: NodeId, blob: Option<BlobId>) {
-        let now = Instant::now();
-        self.introductions.retain(|_, asked| asked.elapsed() < INTRODUCTION_INTERVAL);
-        if self.introductions.len() < MAX_INTRODUCTIONS && !self.introductions.contains_key(&node) {
-            self.introductions.insert(node, now);
-            self.session.ask_for_introduction(&node, blob);
-        }
-    }
-
     fn find_peers(&mut self, play: PlayId) {
         let Some(blob) = self.blob_of(play) else { return };
-        if !self.sharing {
+        if self.sharing != Peers::On {
             return;
         }
         let (session, events) = (self.session.clone(), self.events.clone());
@@ -539,7 +485,7 @@ impl Node {
     /// Tells the tracker what has come to be held whole since it was last told,
     /// and what has been evicted.
     fn announce_changes(&mut self) {
-        if !self.sharing {
+        if self.sharing != Peers::On {
             return;
         }
         let entries = self.store.list();

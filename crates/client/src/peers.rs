@@ -7,8 +7,8 @@ use std::time::Duration;
 use antiphon_mesh::Grant;
 use antiphon_net::identity::NodeSecret;
 use antiphon_net::{
-    Acceptor, Connection, CredentialError, Dial, Stream, StreamError, Transport, check_ticket,
-    wall_clock_ms,
+    Acceptor, Attempts, Connection, CredentialError, Dial, Dialler, Effort, Stream, StreamError,
+    Transport, check_ticket, wall_clock_ms,
 };
 use antiphon_store::{AsyncStore, ProofCursor, Store};
 use antiphon_types::{BlobId, BlockRange, Class, NodeId};
@@ -21,6 +21,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::faults::Faults;
+use crate::giving::Giving;
 use crate::node::Event;
 use crate::session::Session;
 
@@ -43,6 +44,10 @@ pub(crate) struct Neighbourhood {
     /// Our peer key of this session.
     pub(crate) secret: NodeSecret,
     pub(crate) transport: Transport,
+    /// Where we listen, to connect from there.
+    pub(crate) dialler: Option<Dialler>,
+    pub(crate) attempts: Attempts,
+    pub(crate) giving: Giving,
     pub(crate) session: Session,
     pub(crate) store: Store,
     pub(crate) events: mpsc::UnboundedSender<Event>,
@@ -66,17 +71,30 @@ enum LinkError {
 
 impl Neighbourhood {
     /// Connects to a peer and tells how it went.
-    pub(crate) async fn dial(self, node: NodeId, addresses: Vec<String>) {
+    pub(crate) async fn dial(
+        self,
+        node: NodeId,
+        (addresses, udp_addresses): (Vec<String>, Vec<String>),
+        effort: Effort,
+    ) {
         let connection = Connection::dial(Dial {
+            udp_addresses,
             transport: self.transport,
+            from: self.dialler.clone(),
+            effort,
+            attempts: self.attempts.clone(),
             ..Dial::new(addresses, node, self.service, self.secret.clone())
         });
-        let greeted = tokio::time::timeout(HELLO_TIMEOUT, self.greet(&connection)).await;
+        let timeout = match effort {
+            Effort::Once => HELLO_TIMEOUT,
+            Effort::Punch => HELLO_TIMEOUT + HELLO_TIMEOUT,
+        };
+        let greeted = tokio::time::timeout(timeout, self.greet(&connection)).await;
         match greeted.unwrap_or(Err(LinkError::Silent)) {
             Ok(stream) => self.linked(connection, stream, true).await,
             Err(error) => {
                 tracing::debug!(peer = ?node, "no link: {error}");
-                let _ = self.events.send(Event::DialFailed { node });
+                let _ = self.events.send(Event::DialFailed { node, effort });
             }
         }
     }
@@ -152,7 +170,7 @@ impl Neighbourhood {
         let node = connection.remote();
         if connection.confirmed().await.is_err() {
             if dialled {
-                let _ = self.events.send(Event::DialFailed { node });
+                let _ = self.events.send(Event::DialFailed { node, effort: Effort::Once });
             }
             return;
         }
@@ -260,6 +278,9 @@ impl Neighbourhood {
                 let gone = Refused::new(refused::Reason::NotHeld, "not in this cache");
                 return refuse(stream, gone).await;
             };
+            if !self.giving.take(u32::try_from(data.len()).unwrap_or(u32::MAX)).await {
+                return refuse(stream, busy()).await;
+            }
             if !promised {
                 let follow = reply::Kind::BlocksFollow(BlocksFollow {});
                 stream.send(&Reply { kind: Some(follow) }).await?;

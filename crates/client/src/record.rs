@@ -15,6 +15,7 @@ use antiphon_wire::proto::{self, Message as _};
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::meeting::Path as MetBy;
 use crate::settings::replace_file;
 
 /// Plays told to the server at once.
@@ -140,6 +141,12 @@ pub enum Event {
         peer: String,
         /// Whether we connected to it, or it to us.
         dialled: bool,
+        /// Over what: `tcp` or `quic`.
+        transport: String,
+        /// How it came about.
+        path: MetBy,
+        /// How long after we began to try; 0 if we did not.
+        took_ms: u64,
     },
     /// A link to a peer ended.
     PeerDown {

@@ -1,12 +1,13 @@
 //! The session with the server: kept alive, resumed when it breaks (B20).
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use antiphon_net::identity::NodeSecret;
 use antiphon_net::{
-    Closed, Connection, Dial, ServerLink, Stream, StreamError, StreamSender, Transport,
-    prove_peer_key,
+    Closed, Connection, Dial, Dialler, ServerLink, Stream, StreamError, StreamSender, Transport,
+    lan, prove_peer_key,
 };
 use antiphon_types::{BlobId, Class, NodeId};
 use antiphon_wire::proto::{
@@ -16,6 +17,8 @@ use antiphon_wire::proto::{
 use bytes::Bytes;
 use rand::RngExt as _;
 use tokio::sync::{mpsc, watch};
+
+use crate::standing::Standing;
 
 /// First pause before connecting again; doubled for each failure in a row.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -41,6 +44,10 @@ pub(crate) struct Identity {
     pub(crate) sharing: bool,
     pub(crate) listen_port: u16,
     pub(crate) transport: Transport,
+    /// Where we listen, to connect from there.
+    pub(crate) from: Option<Dialler>,
+    /// Where the ticket is kept.
+    pub(crate) standing: Option<Standing>,
 }
 
 /// What the session tells the engine.
@@ -53,7 +60,7 @@ pub(crate) enum SessionEvent {
     /// The server does not want us.
     Refused(proto::Refused),
     /// Another listener wants us to connect.
-    Introduction(proto::Peer),
+    Introduction(proto::Introduction),
 }
 
 /// Why a request got no answer.
@@ -85,6 +92,7 @@ pub(crate) struct Session {
     connection: watch::Receiver<Option<Connection>>,
     notices: mpsc::Sender<client_notice::Kind>,
     ticket: watch::Receiver<Option<proto::SignedTicket>>,
+    welcomes: watch::Receiver<u64>,
     /// Why the server will not have us, if it said so.
     refused: Arc<Mutex<Option<proto::Refused>>>,
 }
@@ -92,11 +100,16 @@ pub(crate) struct Session {
 impl Session {
     /// Connects and keeps connected. The first connection is being dialled
     /// when this returns, so that a request made at once travels with it.
-    pub(crate) async fn start(identity: Identity, events: mpsc::Sender<SessionEvent>) -> Self {
+    pub(crate) async fn start(
+        identity: Identity,
+        kept: Option<proto::SignedTicket>,
+        events: mpsc::Sender<SessionEvent>,
+    ) -> Self {
         let first = identity.dial().await;
         let (current, connection) = watch::channel(Some(first.connection.clone()));
         let (notices, queued) = mpsc::channel(QUEUED_NOTICES);
-        let (certified, ticket) = watch::channel(None);
+        let (certified, ticket) = watch::channel(kept);
+        let (welcomed, welcomes) = watch::channel(0);
         let refused = Arc::new(Mutex::new(None));
         let keeper = Keeper {
             identity,
@@ -104,10 +117,11 @@ impl Session {
             current,
             queued,
             ticket: certified,
+            welcomes: welcomed,
             refused: Arc::clone(&refused),
         };
         tokio::spawn(keeper.run(first));
-        Self { connection, notices, ticket, refused }
+        Self { connection, notices, ticket, welcomes, refused }
     }
 
     /// Makes a request on a stream of its own; the answer is still to come.
@@ -175,6 +189,26 @@ impl Session {
         self.tell(client_notice::Kind::Introduce(proto::Introduce { peer_key, blob }));
     }
 
+    /// Tells the server where others may reach us.
+    pub(crate) fn tell_reach(&self, reach: proto::Reach) {
+        self.tell(client_notice::Kind::Reach(reach));
+    }
+
+    /// Changes with each new session.
+    pub(crate) fn welcomes(&self) -> watch::Receiver<u64> {
+        self.welcomes.clone()
+    }
+
+    /// Where the server is, while there is a connection to it.
+    pub(crate) fn server_address(&self) -> Option<SocketAddr> {
+        self.connection.borrow().as_ref()?.remote_address()
+    }
+
+    /// Whether the connection to the server leaves from the port where we listen.
+    pub(crate) fn is_at_listening_port(&self) -> bool {
+        self.connection.borrow().as_ref().is_some_and(Connection::is_at_listening_port)
+    }
+
     /// Reports a peer that sent a block which does not verify.
     pub(crate) fn report_bad_peer(&self, peer: &NodeId, blob: &BlobId, block: u32) {
         self.tell(client_notice::Kind::BadPeer(proto::BadPeer {
@@ -209,9 +243,19 @@ pub(crate) async fn ask_once(
 ) -> Result<reply::Kind, RequestError> {
     let peer = NodeSecret::generate(&mut rand::rng());
     let (sharing, listen_port) = (false, 0);
-    let identity = Identity { link, device, peer, join_secret, sharing, listen_port, transport };
+    let identity = Identity {
+        link,
+        device,
+        peer,
+        join_secret,
+        sharing,
+        listen_port,
+        transport,
+        from: None,
+        standing: None,
+    };
     let (events, mut inbox) = mpsc::channel(16);
-    let session = Session::start(identity, events).await;
+    let session = Session::start(identity, None, events).await;
     let unheard = async { while inbox.recv().await.is_some() {} };
     tokio::select! {
         answer = session.ask(kind) => answer,
@@ -240,6 +284,7 @@ impl Identity {
         let (addresses, server) = (vec![self.link.address()], self.link.node);
         let connection = Connection::dial(Dial {
             transport: self.transport,
+            from: self.from.clone(),
             ..Dial::new(addresses, server, server, self.device.clone())
         });
         let stream = self.say_hello(&connection).await;
@@ -263,6 +308,10 @@ impl Identity {
             join_secret: self.join_secret.clone(),
             sharing: self.sharing,
             listen_port: self.listen_port.into(),
+            local_addresses: match self.sharing {
+                true => lan::own_addresses().iter().map(ToString::to_string).collect(),
+                false => Vec::new(),
+            },
             ..Hello::default()
         }
     }
@@ -275,6 +324,7 @@ struct Keeper {
     current: watch::Sender<Option<Connection>>,
     queued: mpsc::Receiver<client_notice::Kind>,
     ticket: watch::Sender<Option<proto::SignedTicket>>,
+    welcomes: watch::Sender<u64>,
     refused: Arc<Mutex<Option<proto::Refused>>>,
 }
 
@@ -362,18 +412,18 @@ impl Keeper {
         let event = match kind {
             Some(server_notice::Kind::Welcome(welcome)) => {
                 *welcomed = true;
-                self.ticket.send_replace(welcome.ticket);
+                self.certify(welcome.ticket);
+                self.welcomes.send_modify(|welcomes| *welcomes += 1);
                 let rtt = connection.rtt().unwrap_or(ASSUMED_RTT);
                 SessionEvent::Up { service: welcome.service, rtt }
             }
             Some(server_notice::Kind::Ticket(ticket)) => {
-                self.ticket.send_replace(Some(ticket));
+                self.certify(Some(ticket));
                 return Next::Stay;
             }
-            Some(server_notice::Kind::Introduction(proto::Introduction {
-                peer: Some(peer),
-                ..
-            })) => SessionEvent::Introduction(peer),
+            Some(server_notice::Kind::Introduction(introduction)) => {
+                SessionEvent::Introduction(introduction)
+            }
             Some(server_notice::Kind::Refused(refused)) => return self.refuse(refused).await,
             // A newer server may say what we do not understand.
             _ => return Next::Stay,
@@ -382,6 +432,15 @@ impl Keeper {
             Ok(()) => Next::Stay,
             Err(_) => Next::End,
         }
+    }
+
+    /// A ticket has come, and is kept.
+    fn certify(&self, ticket: Option<proto::SignedTicket>) {
+        if let (Some(standing), Some(ticket)) = (self.identity.standing.clone(), ticket.clone()) {
+            let secret = self.identity.peer.clone();
+            tokio::task::spawn_blocking(move || standing.keep(&secret, &ticket));
+        }
+        self.ticket.send_replace(ticket);
     }
 
     async fn refuse(&self, refused: proto::Refused) -> Next {

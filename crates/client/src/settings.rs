@@ -8,6 +8,8 @@
 //! library/         manifests and sealed keys of tracks heard
 //! events.jsonl     what was played, a line each
 //! unreported/      plays that the server has not acknowledged
+//! standing         the peer key and its ticket, for as long as that is good, mode 0600
+//! given            how much was passed on today and this month
 //! ```
 
 use std::fs;
@@ -24,6 +26,8 @@ use serde::{Deserialize, Serialize};
 pub enum Peers {
     /// Tracks heard are passed on to other listeners, and come from them.
     On,
+    /// The same, but only with listeners on the local network.
+    Lan,
     /// Everything comes from the server; nothing is passed on.
     Off,
 }
@@ -38,6 +42,37 @@ pub struct Settings {
     /// Whether to share; unset until the listener has been asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peers: Option<Peers>,
+    /// What is passed on at most.
+    #[serde(default, skip_serializing_if = "Upload::is_default")]
+    pub upload: Upload,
+}
+
+/// What a listener passes on at most: the table `[upload]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upload {
+    /// Kilobits per second; unset for three quarters of what the uplink was seen to
+    /// bear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kbit_s: Option<u64>,
+    /// Megabytes in a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub day_mb: Option<u64>,
+    /// Megabytes in a month; unset for 50,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub month_mb: Option<u64>,
+    /// Only at these hours, `HH:MM-HH:MM` by UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<String>,
+    /// Whether to pass music on over a network that the system says is metered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub metered: bool,
+}
+
+impl Upload {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Why the listener's folder cannot be used.
@@ -196,6 +231,7 @@ mod tests {
         let settings = Settings {
             server: Some("antiphon://a:1/".to_owned() + &"ab".repeat(32)),
             peers: Some(Peers::Off),
+            upload: Upload { month_mb: Some(5), ..Upload::default() },
         };
         data.save_settings(&settings).unwrap();
         let key = data.device_key().unwrap().node_id();

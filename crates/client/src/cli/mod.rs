@@ -135,11 +135,12 @@ impl Common {
         let mut settings = data.settings()?;
         let link = linked(data, &settings)?;
         consent::settle(self.peers, &mut settings, data)?;
-        let sharing = settings.peers == Some(Peers::On);
+        let peers = settings.peers.unwrap_or(Peers::Off);
         let config = EngineConfig {
             data: data.clone(),
             link,
-            sharing,
+            peers,
+            upload: settings.upload.clone(),
             listen: self.listen,
             transport: self.transport,
             cache_bytes: self.cache_mb.map(|megabytes| megabytes.saturating_mul(1_000_000)),

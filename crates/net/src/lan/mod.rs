@@ -38,7 +38,7 @@ mod peers;
 mod presence;
 mod schedule;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use antiphon_types::NodeId;
@@ -56,6 +56,9 @@ pub const BROADCAST_PORT: u16 = 27_400;
 
 /// Events that may wait for who reads them; beyond that the network waits.
 const EVENTS: usize = 64;
+
+/// Addresses of our own that are told.
+const MAX_OWN_ADDRESSES: usize = 8;
 
 /// How long taking leave may take.
 const LEAVE: Duration = Duration::from_millis(500);
@@ -102,6 +105,19 @@ pub enum LanEvent {
         /// Its peer key.
         node: NodeId,
     },
+}
+
+/// Whether an address is on a network that this machine is attached to.
+///
+/// Asks the system each time: interfaces come and go.
+pub fn is_near(address: IpAddr) -> bool {
+    Networks::read().is_ok_and(|networks| networks.believes(address.to_canonical()))
+}
+
+/// The addresses of this machine's interfaces that mean something to others nearby,
+/// at most 8.
+pub fn own_addresses() -> Vec<IpAddr> {
+    Networks::read().map(|networks| networks.own(MAX_OWN_ADDRESSES)).unwrap_or_default()
 }
 
 /// Our presence. It ends, with a word of leave, when this is dropped.

@@ -66,6 +66,18 @@ impl Networks {
         Ok(Self(networks))
     }
 
+    /// Our addresses, without those that every machine has.
+    pub(crate) fn own(&self, most: usize) -> Vec<IpAddr> {
+        let meaningful = |address: &IpAddr| {
+            !address.is_loopback()
+                && match address {
+                    IpAddr::V4(v4) => !v4.is_link_local(),
+                    IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+                }
+        };
+        self.0.iter().map(|network| network.address).filter(meaningful).take(most).collect()
+    }
+
     /// Those that take broadcasts.
     pub(crate) fn broadcasting(&self) -> impl Iterator<Item = &Network> {
         self.0.iter().filter(|network| network.broadcast.is_some())

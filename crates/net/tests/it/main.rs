@@ -4,8 +4,8 @@
 mod support;
 
 mod both;
-mod port;
 mod lan;
+mod port;
 mod portmap;
 mod quic;
 mod race;
