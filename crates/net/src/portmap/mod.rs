@@ -13,8 +13,8 @@
 //! it. Whether there is another NAT further out, the server knows: it sees us from
 //! there.
 //!
-//! Written here and not taken from a library: it is four packets and four SOAP
-//! calls, and the libraries bring an HTTP client, tables of international domain
+//! Written here and not taken from a library: it is a few packets and three SOAP
+//! actions, and the libraries bring an HTTP client, tables of international domain
 //! names and an XML tree to read them.
 //!
 //! ```no_run
