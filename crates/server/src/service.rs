@@ -74,7 +74,7 @@ pub struct Service {
     pub origin: Origin,
     pub(crate) clock: Clock,
     pub(crate) served: Served,
-    tracker: Mutex<MemoryTracker>,
+    tracker: MemoryTracker,
     sessions: Mutex<BTreeMap<NodeId, Member>>,
     rng: Mutex<StdRng>,
 }
@@ -139,7 +139,7 @@ impl Service {
             origin: Origin::open(&folder.join("blobs"))?,
             clock: Clock::start(),
             served: Served::default(),
-            tracker: Mutex::new(MemoryTracker::new(antiphon_tracker::Limits::default())),
+            tracker: MemoryTracker::new(antiphon_tracker::Limits::default()),
             sessions: Mutex::default(),
             rng: Mutex::new(StdRng::from_rng(&mut rand::rng())),
         })
@@ -167,7 +167,7 @@ impl Service {
         let mut sessions = lock(&self.sessions);
         if listen_port != 0 {
             let place = Place::new(public, local.iter().copied());
-            if let Err(error) = lock(&self.tracker).connect(self.clock.now(), peer, place) {
+            if let Err(error) = self.tracker.connect(self.clock.now(), peer, place) {
                 tracing::warn!(?peer, "not in the tracker: {error}");
             }
         }
@@ -185,27 +185,27 @@ impl Service {
         // Only what is ours: nobody fills the index with inventions.
         let known = |blob: &BlobId| matches!(self.catalog.rendition_owner(*blob), Ok(Some(_)));
         let ours: Vec<BlobId> = blobs.iter().copied().filter(known).collect();
-        if let Err(error) = lock(&self.tracker).announce(peer, &ours) {
+        if let Err(error) = self.tracker.announce(peer, &ours) {
             tracing::debug!(?peer, "announcement refused: {error}");
         }
     }
 
     /// Notes what a listener holds no longer.
     pub(crate) fn withdraw(&self, peer: NodeId, blobs: &[BlobId]) {
-        lock(&self.tracker).withdraw(peer, blobs);
+        self.tracker.withdraw(peer, blobs);
     }
 
     /// Listeners who hold a rendition, the nearest first.
     pub(crate) fn find_peers(&self, blob: BlobId, asker: NodeId) -> Vec<proto::Peer> {
         let found = {
             let mut rng = lock(&self.rng);
-            lock(&self.tracker).find(blob, asker, NAMED_PEERS, &mut *rng)
+            self.tracker.find(blob, asker, NAMED_PEERS, &mut *rng)
         };
         let sessions = lock(&self.sessions);
         let public = sessions.get(&asker).map(|member| member.public);
         found
             .into_iter()
-            .filter_map(|peer| Some(sessions.get(&peer)?.describe(peer, public)))
+            .filter_map(|peer| Some(sessions.get(&peer.node)?.describe(peer.node, public)))
             .collect()
     }
 
@@ -255,7 +255,7 @@ impl Drop for Membership<'_> {
         // A listener who came back over a new connection is still here.
         if sessions.get(&self.peer).is_some_and(|member| member.session == self.session) {
             sessions.remove(&self.peer);
-            lock(&self.service.tracker).disconnect(self.peer);
+            self.service.tracker.disconnect(self.peer);
         }
     }
 }

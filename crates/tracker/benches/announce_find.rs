@@ -31,7 +31,7 @@ fn place(number: u32) -> Place {
 
 /// Every peer holds 20 blobs and every blob has 20 holders.
 fn full_index(peers: &[NodeId], blobs: &[BlobId]) -> MemoryTracker {
-    let mut tracker = MemoryTracker::new(Limits::default());
+    let tracker = MemoryTracker::new(Limits::default());
     for (number, peer) in (0..).zip(peers) {
         tracker.connect(Timestamp::ZERO, *peer, place(number)).expect("below the limit");
     }
@@ -53,7 +53,7 @@ fn announce_find(criterion: &mut Criterion) {
     let peers: Vec<NodeId> = (0..PEERS).map(|n| NodeId::new(id(n))).collect();
     let blobs: Vec<BlobId> = (0..BLOBS).map(|n| BlobId::new(id(n + PEERS))).collect();
     let before = resident_bytes();
-    let mut tracker = full_index(&peers, &blobs);
+    let tracker = full_index(&peers, &blobs);
     let entries = tracker.totals().entries;
     if let (Some(before), Some(after)) = (before, resident_bytes()) {
         let each = after.saturating_sub(before) / entries;

@@ -14,7 +14,7 @@
 //! use antiphon_types::{BlobId, NodeId, Timestamp};
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 //!
-//! let mut tracker = MemoryTracker::new(Limits::default());
+//! let tracker = MemoryTracker::new(Limits::default());
 //! let [ann, ben, cat] = [1, 2, 3].map(|n| NodeId::new([n; 32]));
 //! let far = Place::new("198.51.100.7".parse()?, []);
 //! let home = "203.0.113.5".parse()?;
@@ -27,7 +27,9 @@
 //!     tracker.announce(peer, &[song])?;
 //! }
 //! let mut rng = ChaCha8Rng::seed_from_u64(1);
-//! assert_eq!(tracker.find(song, cat, 10, &mut rng), [ben, ann], "ben sits in the same house");
+//! let found = tracker.find(song, cat, 10, &mut rng);
+//! assert_eq!(found[0].node, ben, "they sit in the same house");
+//! assert_eq!(found[1].node, ann);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -36,25 +38,31 @@
 //! It opens no socket and proves nothing: the caller has authenticated the
 //! peer that it names in a call, took [`Place::public`] from the socket, and
 //! limits how often a peer may call. Where a peer can be reached is the
-//! caller's to know; the tracker answers with names.
+//! caller's to know and to write into [`Place::contact`], in a form of its own:
+//! the tracker gives these bytes back with the peer's name and never looks at
+//! them.
 //!
 //! Of the contract of sans-IO cores (see `antiphon_types`) it needs little:
 //! every call is finished when it returns, so there is no output to drain and
 //! no time-out. The order of its answers depends on the calls and on the
 //! random numbers handed in, on nothing else.
 
+mod health;
 mod limits;
 mod memory;
 mod place;
 mod slab;
 mod swarm;
 
+use std::sync::Arc;
+
 use antiphon_types::{BlobId, NodeId, Timestamp};
 use rand_core::Rng;
 
+pub use health::Health;
 pub use limits::Limits;
 pub use memory::{MemoryTracker, Totals};
-pub use place::Place;
+pub use place::{Nearness, Place};
 
 /// An index of who holds what.
 ///
@@ -63,33 +71,50 @@ pub use place::Place;
 /// holder announced longest ago makes room in a full swarm.
 ///
 /// It can be used as `dyn Tracker`, so that the engine is chosen at run time.
-pub trait Tracker {
+pub trait Tracker: Send + Sync {
     /// A peer is online, at `place`.
     ///
     /// For a peer that is connected already, the place is replaced and what it
     /// announced stays.
-    fn connect(&mut self, now: Timestamp, peer: NodeId, place: Place) -> Result<(), ConnectError>;
+    fn connect(&self, now: Timestamp, peer: NodeId, place: Place) -> Result<(), ConnectError>;
 
     /// `peer` holds `blobs` and serves them.
     ///
     /// Each one counts as its most recent announcement. What exceeds a limit
     /// is left out and counted in [`Announced::refused`].
-    fn announce(&mut self, peer: NodeId, blobs: &[BlobId]) -> Result<Announced, AnnounceError>;
+    fn announce(&self, peer: NodeId, blobs: &[BlobId]) -> Result<Announced, AnnounceError>;
 
     /// `peer` no longer serves `blobs`. Whatever it did not announce is skipped.
-    fn withdraw(&mut self, peer: NodeId, blobs: &[BlobId]);
+    fn withdraw(&self, peer: NodeId, blobs: &[BlobId]);
 
     /// `peer` is gone, and with it, at once, all that it announced.
-    fn disconnect(&mut self, peer: NodeId);
+    fn disconnect(&self, peer: NodeId);
+
+    /// What is known now of how well `peer` serves, in place of what was known
+    /// before. One who connects is taken for healthy and idle; of a peer that
+    /// is not connected nothing is kept.
+    fn handle_health(&self, peer: NodeId, health: Health);
 
     /// Up to `limit` peers that hold `blob` (the tracker's own limit applies
     /// as well), never `asker` itself.
     ///
     /// They come nearest first (B39): in the asker's local network, behind its
-    /// public address, in its region, anywhere. Those equally near are
-    /// shuffled by `rng`, so that load spreads. To an asker that is not
-    /// connected, all are equally near.
-    fn find(&self, blob: BlobId, asker: NodeId, limit: usize, rng: &mut dyn Rng) -> Vec<NodeId>;
+    /// public address, in its region, anywhere. Of those equally near, the
+    /// healthy and idle come first; and where that is equal too, `rng` shuffles
+    /// them, so that load spreads. To an asker that is not connected, all are
+    /// equally near.
+    fn find(&self, blob: BlobId, asker: NodeId, limit: usize, rng: &mut dyn Rng) -> Vec<Holder>;
+}
+
+/// One who holds what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its name.
+    pub node: NodeId,
+    /// How near it is to the asker.
+    pub nearness: Nearness,
+    /// Where it is reached, as [`Place::contact`] said.
+    pub contact: Arc<[u8]>,
 }
 
 /// What became of an announcement.
@@ -110,6 +135,16 @@ pub enum ConnectError {
         "{0} peers are connected, as many as the tracker may keep; the new one can listen but is not found: raise Limits::peers or add a server"
     )]
     Full(usize),
+    /// What says where it is reached is longer than an answer should carry.
+    #[error(
+        "a contact of {length} bytes, and a tracker keeps at most {limit}; name fewer addresses or raise Limits::contact_bytes"
+    )]
+    LongContact {
+        /// Its length in bytes.
+        length: usize,
+        /// [`Limits::contact_bytes`].
+        limit: usize,
+    },
 }
 
 /// Why an announcement is refused as a whole.

@@ -24,6 +24,14 @@ pub struct Limits {
     /// Default 8: as many as a client may tell. They cost memory and every
     /// comparison looks at all.
     pub local_addresses: usize,
+    /// Length of [`Place::contact`](crate::Place::contact), in bytes. Default
+    /// 512: eight addresses of each transport and what says which server to ask.
+    pub contact_bytes: usize,
+    /// Holders that a blob must have before any is named; below that, nobody
+    /// is. Default 1. An operator raises it where being named as one of few
+    /// would tell too much; above [`holders_per_blob`](Self::holders_per_blob)
+    /// nobody is ever named.
+    pub smallest_swarm: usize,
 }
 
 impl Default for Limits {
@@ -35,6 +43,8 @@ impl Default for Limits {
             entries: 20_000_000,
             answer: 10,
             local_addresses: 8,
+            contact_bytes: 512,
+            smallest_swarm: 1,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The tracker that needs nothing but memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use antiphon_types::{BlobId, NodeId, Timestamp};
 use rand_core::Rng;
@@ -8,7 +9,7 @@ use rand_core::Rng;
 use crate::place::{Nearness, Whereabouts};
 use crate::slab::Slab;
 use crate::swarm::Swarm;
-use crate::{AnnounceError, Announced, ConnectError, Limits, Place, Tracker};
+use crate::{AnnounceError, Announced, ConnectError, Health, Holder, Limits, Place, Tracker};
 
 /// An index in memory, for one server.
 ///
@@ -17,6 +18,11 @@ use crate::{AnnounceError, Announced, ConnectError, Limits, Place, Tracker};
 /// and no choice makes a search in them slow.
 #[derive(Debug)]
 pub struct MemoryTracker {
+    index: Mutex<Index>,
+}
+
+#[derive(Debug)]
+struct Index {
     limits: Limits,
     peers: Slab<Peer>,
     peer_slots: BTreeMap<NodeId, u32>,
@@ -40,6 +46,8 @@ pub struct Totals {
 struct Peer {
     node: NodeId,
     whereabouts: Whereabouts,
+    contact: Arc<[u8]>,
+    health: Health,
     since: Timestamp,
     /// Slots of the swarms it is in: what must be undone when it leaves.
     holdings: BTreeSet<u32>,
@@ -48,32 +56,41 @@ struct Peer {
 impl MemoryTracker {
     /// An empty index.
     pub fn new(limits: Limits) -> Self {
-        Self {
+        let index = Index {
             limits,
             peers: Slab::new(),
             peer_slots: BTreeMap::new(),
             swarms: Slab::new(),
             swarm_slots: BTreeMap::new(),
             entries: 0,
-        }
+        };
+        Self { index: Mutex::new(index) }
     }
 
     /// How much is in it.
     pub fn totals(&self) -> Totals {
-        Totals { peers: self.peers.len(), blobs: self.swarms.len(), entries: self.entries }
+        let index = self.index();
+        Totals { peers: index.peers.len(), blobs: index.swarms.len(), entries: index.entries }
     }
 
     /// How many holders of `blob` are known, at most
     /// [`Limits::holders_per_blob`].
     pub fn holders(&self, blob: BlobId) -> usize {
-        self.swarm(blob).map_or(0, |swarm| swarm.holders().len())
+        self.index().swarm(blob).map_or(0, |swarm| swarm.holders().len())
     }
 
     /// Since when `peer` is connected without a break.
     pub fn connected_since(&self, peer: NodeId) -> Option<Timestamp> {
-        self.peer(peer).map(|peer| peer.since)
+        self.index().peer(peer).map(|peer| peer.since)
     }
 
+    fn index(&self) -> MutexGuard<'_, Index> {
+        // Nothing in here panics half way.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
     fn peer(&self, node: NodeId) -> Option<&Peer> {
         self.peers.get(*self.peer_slots.get(&node)?)
     }
@@ -145,67 +162,101 @@ impl MemoryTracker {
 }
 
 impl Tracker for MemoryTracker {
-    fn connect(&mut self, now: Timestamp, node: NodeId, place: Place) -> Result<(), ConnectError> {
-        let whereabouts = Whereabouts::new(&place, self.limits.local_addresses);
-        if let Some(&slot) = self.peer_slots.get(&node)
-            && let Some(peer) = self.peers.get_mut(slot)
+    fn connect(&self, now: Timestamp, node: NodeId, place: Place) -> Result<(), ConnectError> {
+        let index = &mut *self.index();
+        let (length, limit) = (place.contact.len(), index.limits.contact_bytes);
+        if length > limit {
+            return Err(ConnectError::LongContact { length, limit });
+        }
+        let whereabouts = Whereabouts::new(&place, index.limits.local_addresses);
+        if let Some(&slot) = index.peer_slots.get(&node)
+            && let Some(peer) = index.peers.get_mut(slot)
         {
             peer.whereabouts = whereabouts;
+            peer.contact = place.contact;
             return Ok(());
         }
-        let full = ConnectError::Full(self.peers.len());
-        if self.peers.len() >= self.limits.peers {
+        let full = ConnectError::Full(index.peers.len());
+        if index.peers.len() >= index.limits.peers {
             return Err(full);
         }
-        let peer = Peer { node, whereabouts, since: now, holdings: BTreeSet::new() };
-        let slot = self.peers.insert(peer).ok_or(full)?;
-        self.peer_slots.insert(node, slot);
+        let peer = Peer {
+            node,
+            whereabouts,
+            contact: place.contact,
+            health: Health::default(),
+            since: now,
+            holdings: BTreeSet::new(),
+        };
+        let slot = index.peers.insert(peer).ok_or(full)?;
+        index.peer_slots.insert(node, slot);
         Ok(())
     }
 
-    fn announce(&mut self, peer: NodeId, blobs: &[BlobId]) -> Result<Announced, AnnounceError> {
-        let slot = *self.peer_slots.get(&peer).ok_or(AnnounceError::NotConnected(peer))?;
-        let taken = blobs.iter().filter(|blob| self.enter(slot, **blob)).count();
+    fn announce(&self, peer: NodeId, blobs: &[BlobId]) -> Result<Announced, AnnounceError> {
+        let mut index = self.index();
+        let slot = *index.peer_slots.get(&peer).ok_or(AnnounceError::NotConnected(peer))?;
+        let taken = blobs.iter().filter(|blob| index.enter(slot, **blob)).count();
         Ok(Announced { taken, refused: blobs.len() - taken })
     }
 
-    fn withdraw(&mut self, peer: NodeId, blobs: &[BlobId]) {
-        let Some(&peer_slot) = self.peer_slots.get(&peer) else { return };
+    fn withdraw(&self, peer: NodeId, blobs: &[BlobId]) {
+        let mut index = self.index();
+        let Some(&peer_slot) = index.peer_slots.get(&peer) else { return };
         for blob in blobs {
-            if let Some(&swarm_slot) = self.swarm_slots.get(blob)
-                && let Some(peer) = self.peers.get_mut(peer_slot)
+            if let Some(&swarm_slot) = index.swarm_slots.get(blob)
+                && let Some(peer) = index.peers.get_mut(peer_slot)
                 && peer.holdings.remove(&swarm_slot)
             {
-                self.leave(peer_slot, swarm_slot);
+                index.leave(peer_slot, swarm_slot);
             }
         }
     }
 
-    fn disconnect(&mut self, peer: NodeId) {
-        let Some(slot) = self.peer_slots.remove(&peer) else { return };
-        let Some(peer) = self.peers.remove(slot) else { return };
+    fn disconnect(&self, peer: NodeId) {
+        let mut index = self.index();
+        let Some(slot) = index.peer_slots.remove(&peer) else { return };
+        let Some(peer) = index.peers.remove(slot) else { return };
         for swarm_slot in peer.holdings {
-            self.leave(slot, swarm_slot);
+            index.leave(slot, swarm_slot);
         }
     }
 
-    fn find(&self, blob: BlobId, asker: NodeId, limit: usize, rng: &mut dyn Rng) -> Vec<NodeId> {
-        let Some(swarm) = self.swarm(blob) else { return Vec::new() };
-        let here = self.peer(asker).map(|peer| &peer.whereabouts);
-        let mut found: Vec<(Nearness, NodeId)> = swarm
+    fn handle_health(&self, peer: NodeId, health: Health) {
+        let index = &mut *self.index();
+        if let Some(&slot) = index.peer_slots.get(&peer)
+            && let Some(peer) = index.peers.get_mut(slot)
+        {
+            peer.health = health;
+        }
+    }
+
+    fn find(&self, blob: BlobId, asker: NodeId, limit: usize, rng: &mut dyn Rng) -> Vec<Holder> {
+        let index = self.index();
+        let Some(swarm) = index.swarm(blob) else { return Vec::new() };
+        if swarm.holders().len() < index.limits.smallest_swarm {
+            return Vec::new();
+        }
+        let here = index.peer(asker).map(|peer| &peer.whereabouts);
+        let mut found: Vec<(Nearness, &Peer)> = swarm
             .holders()
             .iter()
-            .filter_map(|&slot| self.peers.get(slot))
+            .filter_map(|&slot| index.peers.get(slot))
             .filter(|peer| peer.node != asker)
             .map(|peer| {
                 let nearness = here.map_or(Nearness::Any, |here| here.nearness(&peer.whereabouts));
-                (nearness, peer.node)
+                (nearness, peer)
             })
             .collect();
         shuffle(&mut found, rng);
-        found.sort_by_key(|&(nearness, _)| nearness);
-        found.truncate(limit.min(self.limits.answer));
-        found.into_iter().map(|(_, node)| node).collect()
+        found.sort_by_key(|&(nearness, peer)| (nearness, peer.health.rank()));
+        found.truncate(limit.min(index.limits.answer));
+        let holder = |(nearness, peer): (_, &Peer)| Holder {
+            node: peer.node,
+            nearness,
+            contact: Arc::clone(&peer.contact),
+        };
+        found.into_iter().map(holder).collect()
     }
 }
 

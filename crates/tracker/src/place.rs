@@ -1,6 +1,7 @@
 //! Where a peer is, and which of two is nearer.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 /// Where a peer is, as far as its addresses tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,18 +11,29 @@ pub struct Place {
     /// Addresses of its own interfaces, as the peer tells them. A lie makes
     /// it near to others behind its own public address only.
     pub local: Vec<IpAddr>,
+    /// Where others reach it, in a form that is the caller's own: given back
+    /// with its name, and never looked at. At most
+    /// [`Limits::contact_bytes`](crate::Limits::contact_bytes) long.
+    pub contact: Arc<[u8]>,
 }
 
 impl Place {
-    /// A peer seen at `public` whose own interfaces have the addresses `local`.
+    /// A peer seen at `public` whose own interfaces have the addresses `local`,
+    /// with an empty contact.
     pub fn new(public: IpAddr, local: impl IntoIterator<Item = IpAddr>) -> Self {
-        Self { public, local: local.into_iter().collect() }
+        Self { public, local: local.into_iter().collect(), contact: Arc::default() }
+    }
+
+    /// The same, reached as `contact` says.
+    #[must_use]
+    pub fn with_contact(self, contact: impl Into<Arc<[u8]>>) -> Self {
+        Self { contact: contact.into(), ..self }
     }
 }
 
 /// How near one peer is to another; the nearest is the least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Nearness {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Nearness {
     /// The same public address and a local network in common.
     LocalNetwork,
     /// The same public address: one household, school or office.

@@ -17,6 +17,8 @@ const LIMITS: Limits = Limits {
     entries: 10,
     answer: 2,
     local_addresses: 1,
+    contact_bytes: 4,
+    smallest_swarm: 1,
 };
 
 /// Any order of calls agrees with a list of who announced what, keeps every
@@ -109,7 +111,8 @@ impl Calls {
     fn find(&self, asker: u8, blob: u8, seed: u8) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed.into());
         let limit = usize::from(seed % 4);
-        let mut found = self.tracker.find(id(blob), node(asker), limit, &mut rng);
+        let found = self.tracker.find(id(blob), node(asker), limit, &mut rng);
+        let mut found: Vec<NodeId> = found.into_iter().map(|holder| holder.node).collect();
         let holders = self.held.iter().filter(|(held, peer)| *held == blob && *peer != asker);
         assert_eq!(found.len(), holders.count().min(limit).min(LIMITS.answer));
         assert!(found.iter().all(|peer| self.held.contains(&(blob, peer.as_bytes()[0]))));

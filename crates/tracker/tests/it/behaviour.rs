@@ -7,22 +7,22 @@ use antiphon_types::Timestamp;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::{blob, connected, lonely, node, rng, told};
+use crate::{blob, connected, lonely, named, node, rng, told};
 
 #[test]
 fn holders_are_named_but_never_the_asker() {
-    let mut tracker = connected(Limits::default(), 3);
+    let tracker = connected(Limits::default(), 3);
     for peer in [1, 2] {
         tracker.announce(node(peer), &[blob(1)]).unwrap();
     }
     assert_eq!(told(&tracker, blob(1)), [node(1), node(2)]);
-    assert_eq!(tracker.find(blob(1), node(1), 10, &mut rng()), [node(2)]);
+    assert_eq!(named(&tracker, blob(1), node(1), 10, &mut rng()), [node(2)]);
     assert_eq!(told(&tracker, blob(2)), []);
 }
 
 #[test]
 fn the_nearest_come_first() {
-    let mut tracker = MemoryTracker::new(Limits::default());
+    let tracker = MemoryTracker::new(Limits::default());
     let place = |public: [u8; 4], local: [u8; 4]| Place::new(public.into(), [local.into()]);
     for (peer, place) in [
         (1, place([198, 51, 100, 9], [192, 168, 1, 1])),
@@ -34,22 +34,22 @@ fn the_nearest_come_first() {
         tracker.connect(Timestamp::ZERO, node(peer), place).unwrap();
         tracker.announce(node(peer), &[blob(1)]).unwrap();
     }
-    let found = tracker.find(blob(1), node(5), 10, &mut rng());
+    let found = named(&tracker, blob(1), node(5), 10, &mut rng());
     assert_eq!(found, [node(4), node(3), node(2), node(1)]);
-    let nearest = tracker.find(blob(1), node(5), 1, &mut rng());
+    let nearest = named(&tracker, blob(1), node(5), 1, &mut rng());
     assert_eq!(nearest, [node(4)], "a short answer names the nearest");
 }
 
 #[test]
 fn load_is_spread_over_those_equally_near() {
-    let mut tracker = connected(Limits::default(), 20);
+    let tracker = connected(Limits::default(), 20);
     for peer in 1..=20 {
         tracker.announce(node(peer), &[blob(1)]).unwrap();
     }
     let firsts: BTreeSet<_> = (0..400)
         .map(|seed| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            tracker.find(blob(1), node(0), 10, &mut rng)[0]
+            named(&tracker, blob(1), node(0), 10, &mut rng)[0]
         })
         .collect();
     assert_eq!(firsts.len(), 20, "in 400 answers each of 20 comes first at least once");
@@ -58,11 +58,11 @@ fn load_is_spread_over_those_equally_near() {
 #[test]
 fn the_same_calls_and_numbers_give_the_same_answer() {
     let answer = || {
-        let mut tracker = connected(Limits::default(), 20);
+        let tracker = connected(Limits::default(), 20);
         for peer in 1..=20 {
             tracker.announce(node(peer), &[blob(1)]).unwrap();
         }
-        tracker.find(blob(1), node(3), 10, &mut rng())
+        named(&tracker, blob(1), node(3), 10, &mut rng())
     };
     assert_eq!(answer(), answer());
 }
@@ -70,7 +70,7 @@ fn the_same_calls_and_numbers_give_the_same_answer() {
 #[test]
 fn the_most_recent_holders_are_kept_and_announcing_again_counts() {
     let limits = Limits { holders_per_blob: 3, ..Limits::default() };
-    let mut tracker = connected(limits, 5);
+    let tracker = connected(limits, 5);
     for peer in [1, 2, 3] {
         tracker.announce(node(peer), &[blob(1)]).unwrap();
     }
@@ -83,7 +83,7 @@ fn the_most_recent_holders_are_kept_and_announcing_again_counts() {
 
 #[test]
 fn withdrawing_takes_back_only_what_is_named() {
-    let mut tracker = connected(Limits::default(), 2);
+    let tracker = connected(Limits::default(), 2);
     tracker.announce(node(1), &[blob(1), blob(2)]).unwrap();
     tracker.announce(node(2), &[blob(1)]).unwrap();
     tracker.withdraw(node(1), &[blob(1), blob(9), blob(1)]);
@@ -93,7 +93,7 @@ fn withdrawing_takes_back_only_what_is_named() {
 
 #[test]
 fn a_lost_peer_is_named_no_more() {
-    let mut tracker = connected(Limits::default(), 2);
+    let tracker = connected(Limits::default(), 2);
     tracker.announce(node(1), &[blob(1), blob(2)]).unwrap();
     tracker.announce(node(2), &[blob(2)]).unwrap();
     tracker.disconnect(node(1));
@@ -106,7 +106,7 @@ fn a_lost_peer_is_named_no_more() {
 
 #[test]
 fn nobody_announces_before_being_connected_or_after() {
-    let mut tracker = connected(Limits::default(), 1);
+    let tracker = connected(Limits::default(), 1);
     let refused = Err(AnnounceError::NotConnected(node(7)));
     assert_eq!(tracker.announce(node(7), &[blob(1)]), refused);
     tracker.connect(Timestamp::ZERO, node(7), lonely(7)).unwrap();
@@ -118,7 +118,7 @@ fn nobody_announces_before_being_connected_or_after() {
 
 #[test]
 fn nobody_withdraws_for_another() {
-    let mut tracker = connected(Limits::default(), 2);
+    let tracker = connected(Limits::default(), 2);
     tracker.announce(node(1), &[blob(1)]).unwrap();
     tracker.withdraw(node(2), &[blob(1)]);
     tracker.withdraw(node(9), &[blob(1)]);
@@ -127,7 +127,7 @@ fn nobody_withdraws_for_another() {
 
 #[test]
 fn connecting_again_moves_a_peer_and_keeps_what_it_announced() {
-    let mut tracker = connected(Limits::default(), 3);
+    let tracker = connected(Limits::default(), 3);
     for peer in [1, 2] {
         tracker.announce(node(peer), &[blob(1)]).unwrap();
     }
@@ -135,7 +135,7 @@ fn connecting_again_moves_a_peer_and_keeps_what_it_announced() {
         let later = Timestamp::from_millis(1 + seed);
         tracker.connect(later, node(2), lonely(3)).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        assert_eq!(tracker.find(blob(1), node(3), 10, &mut rng), [node(2), node(1)]);
+        assert_eq!(named(&tracker, blob(1), node(3), 10, &mut rng), [node(2), node(1)]);
     }
     assert_eq!(tracker.connected_since(node(2)), Some(Timestamp::ZERO));
 }

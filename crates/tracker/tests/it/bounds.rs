@@ -3,7 +3,7 @@
 use antiphon_tracker::{Announced, ConnectError, Limits, MemoryTracker, Place, Tracker};
 use antiphon_types::{BlobId, Timestamp};
 
-use crate::{blob, connected, lonely, node, rng, told};
+use crate::{blob, connected, lonely, named, node, rng, told};
 
 fn invented(count: u32) -> Vec<BlobId> {
     (0..count)
@@ -18,7 +18,7 @@ fn invented(count: u32) -> Vec<BlobId> {
 /// Threat T2.
 #[test]
 fn a_peer_that_announces_ten_thousand_blobs_fills_only_its_share() {
-    let mut tracker = connected(Limits::default(), 2);
+    let tracker = connected(Limits::default(), 2);
     let announced = tracker.announce(node(1), &invented(10_000)).unwrap();
     assert_eq!(announced, Announced { taken: 4_096, refused: 5_904 });
     assert_eq!(tracker.totals().entries, 4_096);
@@ -29,7 +29,7 @@ fn a_peer_that_announces_ten_thousand_blobs_fills_only_its_share() {
 #[test]
 fn a_peer_at_its_bound_may_refresh_and_exchange() {
     let limits = Limits { blobs_per_peer: 2, ..Limits::default() };
-    let mut tracker = connected(limits, 1);
+    let tracker = connected(limits, 1);
     tracker.announce(node(1), &[blob(1), blob(2)]).unwrap();
     let again = tracker.announce(node(1), &[blob(2), blob(3)]).unwrap();
     assert_eq!(again, Announced { taken: 1, refused: 1 });
@@ -42,7 +42,7 @@ fn a_peer_at_its_bound_may_refresh_and_exchange() {
 #[test]
 fn who_is_pushed_out_of_a_swarm_has_room_again() {
     let limits = Limits { blobs_per_peer: 1, holders_per_blob: 1, ..Limits::default() };
-    let mut tracker = connected(limits, 2);
+    let tracker = connected(limits, 2);
     tracker.announce(node(1), &[blob(1)]).unwrap();
     tracker.announce(node(2), &[blob(1)]).unwrap();
     assert_eq!(told(&tracker, blob(1)), [node(2)]);
@@ -52,7 +52,7 @@ fn who_is_pushed_out_of_a_swarm_has_room_again() {
 #[test]
 fn a_full_index_takes_only_what_replaces_something() {
     let limits = Limits { entries: 3, holders_per_blob: 2, ..Limits::default() };
-    let mut tracker = connected(limits, 3);
+    let tracker = connected(limits, 3);
     tracker.announce(node(1), &[blob(1), blob(2)]).unwrap();
     tracker.announce(node(2), &[blob(1)]).unwrap();
     let announced = tracker.announce(node(3), &[blob(1), blob(2), blob(3)]).unwrap();
@@ -66,7 +66,7 @@ fn a_full_index_takes_only_what_replaces_something() {
 
 #[test]
 fn a_tracker_full_of_peers_says_so() {
-    let mut tracker = connected(Limits { peers: 2, ..Limits::default() }, 2);
+    let tracker = connected(Limits { peers: 2, ..Limits::default() }, 2);
     let refused = tracker.connect(Timestamp::ZERO, node(3), lonely(3));
     assert_eq!(refused, Err(ConnectError::Full(2)));
     tracker.connect(Timestamp::ZERO, node(2), lonely(9)).expect("one inside may move");
@@ -76,19 +76,19 @@ fn a_tracker_full_of_peers_says_so() {
 
 #[test]
 fn an_answer_has_a_bound_of_its_own() {
-    let mut tracker = connected(Limits::default(), 30);
+    let tracker = connected(Limits::default(), 30);
     for peer in 1..=30 {
         tracker.announce(node(peer), &[blob(1)]).unwrap();
     }
     assert_eq!(tracker.holders(blob(1)), 20);
     assert_eq!(told(&tracker, blob(1)).len(), 10);
-    assert_eq!(tracker.find(blob(1), node(0), 4, &mut rng()).len(), 4);
-    assert_eq!(tracker.find(blob(1), node(0), 0, &mut rng()), []);
+    assert_eq!(named(&tracker, blob(1), node(0), 4, &mut rng()).len(), 4);
+    assert_eq!(named(&tracker, blob(1), node(0), 0, &mut rng()), []);
 }
 
 #[test]
 fn local_addresses_beyond_the_bound_make_nobody_near() {
-    let mut tracker = MemoryTracker::new(Limits { local_addresses: 2, ..Limits::default() });
+    let tracker = MemoryTracker::new(Limits { local_addresses: 2, ..Limits::default() });
     let public = [203, 0, 113, 5].into();
     let local = |third| [10, 0, third, 1].into();
     let many = Place::new(public, (0..200).map(local));
@@ -99,14 +99,14 @@ fn local_addresses_beyond_the_bound_make_nobody_near() {
         tracker.announce(node(peer), &[blob(1)]).unwrap();
     }
     for _ in 0..8 {
-        assert_eq!(tracker.find(blob(1), node(1), 10, &mut rng()), [node(2), node(3)]);
+        assert_eq!(named(&tracker, blob(1), node(1), 10, &mut rng()), [node(2), node(3)]);
     }
 }
 
 #[test]
 fn limits_of_zero_refuse_everything_and_break_nothing() {
     let limits = Limits { holders_per_blob: 0, answer: 0, ..Limits::default() };
-    let mut tracker = connected(limits, 1);
+    let tracker = connected(limits, 1);
     assert_eq!(tracker.announce(node(1), &[blob(1)]).unwrap().refused, 1);
     assert_eq!(told(&tracker, blob(1)), []);
     assert_eq!(tracker.totals().blobs, 0);

@@ -7,7 +7,7 @@ mod model;
 use antiphon_tracker::{Limits, MemoryTracker, Place, Tracker};
 use antiphon_types::{BlobId, NodeId, Timestamp};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 fn node(number: u8) -> NodeId {
     NodeId::new([number; 32])
@@ -28,16 +28,27 @@ fn lonely(number: u8) -> Place {
 
 /// A tracker to which the peers 1 to `peers` are connected, each alone.
 fn connected(limits: Limits, peers: u8) -> MemoryTracker {
-    let mut tracker = MemoryTracker::new(limits);
+    let tracker = MemoryTracker::new(limits);
     for number in 1..=peers {
         tracker.connect(Timestamp::ZERO, node(number), lonely(number)).expect("there is room");
     }
     tracker
 }
 
+/// Who is named, in that order.
+fn named(
+    tracker: &MemoryTracker,
+    of: BlobId,
+    asker: NodeId,
+    limit: usize,
+    rng: &mut dyn Rng,
+) -> Vec<NodeId> {
+    tracker.find(of, asker, limit, rng).into_iter().map(|holder| holder.node).collect()
+}
+
 /// All holders that an unconnected asker is told of, sorted.
 fn told(tracker: &MemoryTracker, of: BlobId) -> Vec<NodeId> {
-    let mut found = tracker.find(of, node(0), usize::MAX, &mut rng());
+    let mut found = named(tracker, of, node(0), usize::MAX, &mut rng());
     found.sort();
     found
 }

@@ -15,6 +15,8 @@ const LIMITS: Limits = Limits {
     entries: 12,
     answer: 2,
     local_addresses: 1,
+    contact_bytes: 4,
+    smallest_swarm: 1,
 };
 
 #[derive(Debug, Clone)]
@@ -103,7 +105,7 @@ fn ids<T>(numbers: &[u8], id: impl Fn(u8) -> T) -> Vec<T> {
     numbers.iter().map(|number| id(*number)).collect()
 }
 
-fn apply(call: &Call, tracker: &mut MemoryTracker, model: &mut Model) {
+fn apply(call: &Call, tracker: &MemoryTracker, model: &mut Model) {
     match call {
         Call::Connect { peer, home } => {
             let connected = tracker.connect(Timestamp::ZERO, node(*peer), place(*home));
@@ -144,7 +146,7 @@ fn check_answer(tracker: &MemoryTracker, model: &Model, asker: u8, wanted: u8, s
 
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let found = tracker.find(blob(wanted), node(asker), usize::MAX, &mut rng);
-    let named: Vec<u8> = found.iter().map(|node| node.as_bytes()[0]).collect();
+    let named: Vec<u8> = found.iter().map(|holder| holder.node.as_bytes()[0]).collect();
     assert!(named.iter().all(|peer| *peer != asker && model.held.contains(&(wanted, *peer))));
     assert!(named.len() < 2 || named[0] != named[1], "nobody is named twice");
     let distances: Vec<u8> = named.iter().map(|peer| distance_of(*peer)).collect();
@@ -159,10 +161,10 @@ proptest! {
         calls in proptest::collection::vec(call(), 1..60),
         seed in any::<u64>(),
     ) {
-        let mut tracker = MemoryTracker::new(LIMITS);
+        let tracker = MemoryTracker::new(LIMITS);
         let mut model = Model::default();
         for call in &calls {
-            apply(call, &mut tracker, &mut model);
+            apply(call, &tracker, &mut model);
             let totals = tracker.totals();
             prop_assert_eq!(totals.peers, model.online.len());
             prop_assert_eq!(totals.entries, model.held.len());
