@@ -139,7 +139,7 @@ impl Service {
             origin: Origin::open(&folder.join("blobs"))?,
             clock: Clock::start(),
             served: Served::default(),
-            tracker: MemoryTracker::new(antiphon_tracker::Limits::default()),
+            tracker: MemoryTracker::new(antiphon_tracker::Limits::default(), rand::random()),
             sessions: Mutex::default(),
             rng: Mutex::new(StdRng::from_rng(&mut rand::rng())),
         })

@@ -14,6 +14,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 const PEERS: u32 = 100_000;
 const BLOBS: u32 = 100_000;
+const KEY: [u8; 16] = [7; 16];
 const HOLDINGS: u32 = 20;
 
 /// Spreads a small number over an id as a hash would.
@@ -31,7 +32,7 @@ fn place(number: u32) -> Place {
 
 /// Every peer holds 20 blobs and every blob has 20 holders.
 fn full_index(peers: &[NodeId], blobs: &[BlobId]) -> MemoryTracker {
-    let tracker = MemoryTracker::new(Limits::default());
+    let tracker = MemoryTracker::new(Limits::default(), KEY);
     for (number, peer) in (0..).zip(peers) {
         tracker.connect(Timestamp::ZERO, *peer, place(number)).expect("below the limit");
     }

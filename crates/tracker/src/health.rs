@@ -18,7 +18,7 @@ pub struct Health {
 
 impl Health {
     /// Less is better: faults, then load, each by its order of magnitude.
-    pub(crate) fn rank(self) -> u8 {
+    pub fn rank(self) -> u8 {
         // Both are at most 16; what is beyond 15 is equally hopeless.
         let magnitude =
             |count: u16| u8::try_from(u16::BITS - count.leading_zeros()).unwrap_or(15).min(15);

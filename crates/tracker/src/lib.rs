@@ -14,7 +14,8 @@
 //! use antiphon_types::{BlobId, NodeId, Timestamp};
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 //!
-//! let tracker = MemoryTracker::new(Limits::default());
+//! # let key = [7; 16];
+//! let tracker = MemoryTracker::new(Limits::default(), key);
 //! let [ann, ben, cat] = [1, 2, 3].map(|n| NodeId::new([n; 32]));
 //! let far = Place::new("198.51.100.7".parse()?, []);
 //! let home = "203.0.113.5".parse()?;
@@ -47,12 +48,18 @@
 //! no time-out. The order of its answers depends on the calls and on the
 //! random numbers handed in, on nothing else.
 
+mod hash;
 mod health;
 mod limits;
 mod memory;
+mod peer;
 mod place;
+mod ranking;
+mod regions;
+mod shards;
 mod slab;
 mod swarm;
+mod table;
 
 use std::sync::Arc;
 
@@ -62,7 +69,8 @@ use rand_core::Rng;
 pub use health::Health;
 pub use limits::Limits;
 pub use memory::{MemoryTracker, Totals};
-pub use place::{Nearness, Place};
+pub use place::{Nearness, Place, Whereabouts};
+pub use regions::{MAX_NAME_BYTES, MAX_PREFIXES, Regions, RegionsError, RegionsProblem};
 
 /// An index of who holds what.
 ///

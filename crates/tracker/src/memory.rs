@@ -1,34 +1,50 @@
 //! The tracker that needs nothing but memory.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use antiphon_types::{BlobId, NodeId, Timestamp};
 use rand_core::Rng;
 
+use crate::hash::HashKey;
+use crate::peer::Peer;
 use crate::place::{Nearness, Whereabouts};
-use crate::slab::Slab;
+use crate::ranking::Ranking;
+use crate::regions::Regions;
+use crate::shards::{Name, Shard, Shards};
 use crate::swarm::Swarm;
 use crate::{AnnounceError, Announced, ConnectError, Health, Holder, Limits, Place, Tracker};
 
-/// An index in memory, for one server.
+/// An index in memory, for one server and all its cores.
 ///
 /// Ids of 32 bytes are kept once; everything else names peers and blobs by
-/// numbers of four bytes. Maps are ordered ones: strangers choose the keys,
-/// and no choice makes a search in them slow.
-#[derive(Debug)]
+/// numbers of four bytes. Both are found in hash tables under a secret key: a
+/// stranger who chooses names cannot choose where they go. (An ordered tree
+/// would need no key, but takes seven to ten fetches of memory to find one of a
+/// million, where a table takes two. What makes hash tables unwelcome in a core
+/// like this is their order, and that is never seen: nothing walks a table.)
+///
+/// # Locks
+///
+/// Peers are in 256 shards by the hash of their names, and blobs likewise, each
+/// shard behind a lock of its own; there is none above them, and the two counts
+/// that all share are atomic. Any thread holds at most one lock of a blob's
+/// shard, and while it does, at most one of a peer's; never two of a kind, and
+/// none of a blob while it holds one of a peer. So no two wait for each other.
+///
+/// A peer is in a swarm exactly if the swarm is in its list: both are changed
+/// under both locks. The exception is a peer that leaves. It gives up its list at
+/// once, is named to nobody from then on, and keeps its number until the last
+/// swarm has forgotten it, so that no number in a swarm is another peer's.
 pub struct MemoryTracker {
-    index: Mutex<Index>,
-}
-
-#[derive(Debug)]
-struct Index {
     limits: Limits,
-    peers: Slab<Peer>,
-    peer_slots: BTreeMap<NodeId, u32>,
-    swarms: Slab<Swarm>,
-    swarm_slots: BTreeMap<BlobId, u32>,
-    entries: usize,
+    regions: Regions,
+    key: HashKey,
+    peers: Shards<Peer>,
+    peer_count: AtomicUsize,
+    swarms: Shards<Swarm>,
+    entries: AtomicUsize,
 }
 
 /// How much is in a tracker.
@@ -42,230 +58,242 @@ pub struct Totals {
     pub entries: usize,
 }
 
-#[derive(Debug)]
-struct Peer {
-    node: NodeId,
-    whereabouts: Whereabouts,
-    contact: Arc<[u8]>,
-    health: Health,
-    since: Timestamp,
-    /// Slots of the swarms it is in: what must be undone when it leaves.
-    holdings: BTreeSet<u32>,
-}
-
 impl MemoryTracker {
-    /// An empty index.
-    pub fn new(limits: Limits) -> Self {
-        let index = Index {
+    /// An empty index. `key` is drawn at random at each start and told to
+    /// nobody; whoever knows it can choose names that make searches slow.
+    pub fn new(limits: Limits, key: [u8; 16]) -> Self {
+        Self {
             limits,
-            peers: Slab::new(),
-            peer_slots: BTreeMap::new(),
-            swarms: Slab::new(),
-            swarm_slots: BTreeMap::new(),
-            entries: 0,
-        };
-        Self { index: Mutex::new(index) }
+            regions: Regions::default(),
+            key: HashKey::new(key),
+            peers: Shards::new(),
+            peer_count: AtomicUsize::new(0),
+            swarms: Shards::new(),
+            entries: AtomicUsize::new(0),
+        }
     }
 
-    /// How much is in it.
+    /// The same with the operator's regions, for those who connect from now on.
+    #[must_use]
+    pub fn with_regions(self, regions: Regions) -> Self {
+        Self { regions, ..self }
+    }
+
+    /// How much is in it. While others change it, the figures may be of
+    /// different moments.
     pub fn totals(&self) -> Totals {
-        let index = self.index();
-        Totals { peers: index.peers.len(), blobs: index.swarms.len(), entries: index.entries }
+        Totals {
+            peers: self.peer_count.load(Ordering::Relaxed),
+            blobs: self.swarms.count(),
+            entries: self.entries.load(Ordering::Relaxed),
+        }
     }
 
     /// How many holders of `blob` are known, at most
     /// [`Limits::holders_per_blob`].
     pub fn holders(&self, blob: BlobId) -> usize {
-        self.index().swarm(blob).map_or(0, |swarm| swarm.holders().len())
+        let hash = self.key.blob(&blob);
+        let shard = self.swarms.of_hash(hash);
+        let swarm = shard.find(hash, |swarm| swarm.blob == blob).and_then(|name| shard.get(name));
+        swarm.map_or(0, |swarm| swarm.holders().len())
     }
 
     /// Since when `peer` is connected without a break.
     pub fn connected_since(&self, peer: NodeId) -> Option<Timestamp> {
-        self.index().peer(peer).map(|peer| peer.since)
+        self.peer(peer, |_, peer| peer.since)
     }
 
-    fn index(&self) -> MutexGuard<'_, Index> {
-        // Nothing in here panics half way.
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Index {
-    fn peer(&self, node: NodeId) -> Option<&Peer> {
-        self.peers.get(*self.peer_slots.get(&node)?)
-    }
-
-    fn swarm(&self, blob: BlobId) -> Option<&Swarm> {
-        self.swarms.get(*self.swarm_slots.get(&blob)?)
+    /// Does something with a peer, if it is connected.
+    fn peer<T>(&self, node: NodeId, work: impl FnOnce(Name, &mut Peer) -> T) -> Option<T> {
+        let hash = self.key.node(&node);
+        let mut shard = self.peers.of_hash(hash);
+        let name = shard.find(hash, |peer| peer.node == node)?;
+        shard.get_mut(name).map(|peer| work(name, peer))
     }
 
     /// Enters one announcement; false if a limit forbids it.
-    fn enter(&mut self, peer_slot: u32, blob: BlobId) -> bool {
-        let known = self.swarm_slots.get(&blob).copied();
-        if let Some(slot) = known
-            && self.swarms.get_mut(slot).is_some_and(|swarm| swarm.refresh(peer_slot))
+    fn enter(&self, node: NodeId, peer: Name, blob: BlobId) -> bool {
+        let hash = self.key.blob(&blob);
+        let mut shard = self.swarms.of_hash(hash);
+        let known = shard.find(hash, |swarm| swarm.blob == blob);
+        if let Some(swarm) = known.and_then(|name| shard.get_mut(name))
+            && swarm.refresh(peer)
         {
             return true;
         }
-        let held = self.peers.get(peer_slot).map_or(0, |peer| peer.holdings.len());
-        if held >= self.limits.blobs_per_peer || self.limits.holders_per_blob == 0 {
+        if self.limits.holders_per_blob == 0 {
             return false;
         }
-        let Some(swarm_slot) = self.make_room(known, blob) else { return false };
-        if let Some(swarm) = self.swarms.get_mut(swarm_slot)
-            && let Some(peer) = self.peers.get_mut(peer_slot)
-        {
-            swarm.push(peer_slot, self.limits.holders_per_blob);
-            peer.holdings.insert(swarm_slot);
-            self.entries += 1;
+        let replaces = known
+            .and_then(|name| shard.get(name))
+            .is_some_and(|swarm| swarm.holders().len() >= self.limits.holders_per_blob);
+        if !replaces && !count_up(&self.entries, self.limits.entries) {
+            return false;
         }
+        let name = known.or_else(|| shard.insert(hash, Swarm::new(blob)));
+        let entered = name.filter(|name| self.enter_swarm(node, peer, *name));
+        let Some(name) = entered else {
+            if !replaces {
+                self.entries.fetch_sub(1, Ordering::Relaxed);
+            }
+            if let (None, Some(name)) = (known, name) {
+                shard.hide(hash, name);
+                shard.free(name);
+            }
+            return false;
+        };
+        let Some(swarm) = shard.get_mut(name) else { return false };
+        if replaces && let Some(oldest) = swarm.remove_oldest() {
+            self.leave_swarm(oldest, name);
+        }
+        swarm.push(peer, self.limits.holders_per_blob);
         true
     }
 
-    /// A swarm for `blob` with room for one more holder: in a full one the
-    /// oldest holder makes room, elsewhere the whole index must have some.
-    fn make_room(&mut self, known: Option<u32>, blob: BlobId) -> Option<u32> {
-        if let Some(slot) = known
-            && let Some(swarm) = self.swarms.get_mut(slot)
-            && swarm.holders().len() >= self.limits.holders_per_blob
-        {
-            let oldest = swarm.remove_oldest()?;
-            self.entries -= 1;
-            if let Some(peer) = self.peers.get_mut(oldest) {
-                peer.holdings.remove(&slot);
-            }
-            return Some(slot);
-        }
-        if self.entries >= self.limits.entries {
-            return None;
-        }
-        if known.is_some() {
-            return known;
-        }
-        let slot = self.swarms.insert(Swarm::new(blob))?;
-        self.swarm_slots.insert(blob, slot);
-        Some(slot)
+    /// Notes a swarm with the peer; false if it has no room, or left meanwhile.
+    fn enter_swarm(&self, node: NodeId, peer: Name, swarm: Name) -> bool {
+        let mut shard = self.peers.of_name(peer);
+        let peer = shard.get_mut(peer).filter(|peer| peer.is(node));
+        peer.is_some_and(|peer| peer.enter(swarm, self.limits.blobs_per_peer))
+    }
+
+    /// Strikes a swarm from the peer's list.
+    fn leave_swarm(&self, peer: Name, swarm: Name) -> bool {
+        let mut shard = self.peers.of_name(peer);
+        shard.get_mut(peer).is_some_and(|peer| peer.leave(swarm))
     }
 
     /// Takes a peer out of a swarm, and the swarm out of the index if it was
     /// the last one. The peer's own list is the caller's to mend.
-    fn leave(&mut self, peer_slot: u32, swarm_slot: u32) {
-        let Some(swarm) = self.swarms.get_mut(swarm_slot) else { return };
-        if swarm.remove(peer_slot) {
-            self.entries -= 1;
+    fn drop_holder(&self, shard: &mut Shard<Swarm>, peer: Name, name: Name) {
+        let Some(swarm) = shard.get_mut(name) else { return };
+        if swarm.remove(peer) {
+            self.entries.fetch_sub(1, Ordering::Relaxed);
         }
         if swarm.holders().is_empty() {
-            self.swarm_slots.remove(&swarm.blob);
-            self.swarms.remove(swarm_slot);
+            let hash = self.key.blob(&swarm.blob);
+            shard.hide(hash, name);
+            shard.free(name);
         }
     }
 }
 
 impl Tracker for MemoryTracker {
     fn connect(&self, now: Timestamp, node: NodeId, place: Place) -> Result<(), ConnectError> {
-        let index = &mut *self.index();
-        let (length, limit) = (place.contact.len(), index.limits.contact_bytes);
+        let (length, limit) = (place.contact.len(), self.limits.contact_bytes);
         if length > limit {
             return Err(ConnectError::LongContact { length, limit });
         }
-        let whereabouts = Whereabouts::new(&place, index.limits.local_addresses);
-        if let Some(&slot) = index.peer_slots.get(&node)
-            && let Some(peer) = index.peers.get_mut(slot)
+        let whereabouts = Whereabouts::new(&place, self.limits.local_addresses, &self.regions);
+        let hash = self.key.node(&node);
+        let mut shard = self.peers.of_hash(hash);
+        if let Some(name) = shard.find(hash, |peer| peer.node == node)
+            && let Some(peer) = shard.get_mut(name)
         {
             peer.whereabouts = whereabouts;
             peer.contact = place.contact;
             return Ok(());
         }
-        let full = ConnectError::Full(index.peers.len());
-        if index.peers.len() >= index.limits.peers {
+        let full = ConnectError::Full(self.limits.peers);
+        if !count_up(&self.peer_count, self.limits.peers) {
             return Err(full);
         }
-        let peer = Peer {
-            node,
-            whereabouts,
-            contact: place.contact,
-            health: Health::default(),
-            since: now,
-            holdings: BTreeSet::new(),
-        };
-        let slot = index.peers.insert(peer).ok_or(full)?;
-        index.peer_slots.insert(node, slot);
-        Ok(())
+        let inserted = shard.insert(hash, Peer::new(node, whereabouts, place.contact, now));
+        if inserted.is_none() {
+            self.peer_count.fetch_sub(1, Ordering::Relaxed);
+        }
+        inserted.map(|_| ()).ok_or(full)
     }
 
-    fn announce(&self, peer: NodeId, blobs: &[BlobId]) -> Result<Announced, AnnounceError> {
-        let mut index = self.index();
-        let slot = *index.peer_slots.get(&peer).ok_or(AnnounceError::NotConnected(peer))?;
-        let taken = blobs.iter().filter(|blob| index.enter(slot, **blob)).count();
+    fn announce(&self, node: NodeId, blobs: &[BlobId]) -> Result<Announced, AnnounceError> {
+        let name = self
+            .peer(node, |name, peer| {
+                peer.expect(blobs.len(), self.limits.blobs_per_peer);
+                name
+            })
+            .ok_or(AnnounceError::NotConnected(node))?;
+        let taken = blobs.iter().filter(|blob| self.enter(node, name, **blob)).count();
         Ok(Announced { taken, refused: blobs.len() - taken })
     }
 
-    fn withdraw(&self, peer: NodeId, blobs: &[BlobId]) {
-        let mut index = self.index();
-        let Some(&peer_slot) = index.peer_slots.get(&peer) else { return };
+    fn withdraw(&self, node: NodeId, blobs: &[BlobId]) {
+        let Some(peer) = self.peer(node, |name, _| name) else { return };
         for blob in blobs {
-            if let Some(&swarm_slot) = index.swarm_slots.get(blob)
-                && let Some(peer) = index.peers.get_mut(peer_slot)
-                && peer.holdings.remove(&swarm_slot)
+            let hash = self.key.blob(blob);
+            let mut shard = self.swarms.of_hash(hash);
+            // A peer has a swarm in its list only if its name in it is its own.
+            if let Some(swarm) = shard.find(hash, |swarm| swarm.blob == *blob)
+                && self.leave_swarm(peer, swarm)
             {
-                index.leave(peer_slot, swarm_slot);
+                self.drop_holder(&mut shard, peer, swarm);
             }
         }
     }
 
-    fn disconnect(&self, peer: NodeId) {
-        let mut index = self.index();
-        let Some(slot) = index.peer_slots.remove(&peer) else { return };
-        let Some(peer) = index.peers.remove(slot) else { return };
-        for swarm_slot in peer.holdings {
-            index.leave(slot, swarm_slot);
+    fn disconnect(&self, node: NodeId) {
+        let hash = self.key.node(&node);
+        let departed = {
+            let mut shard = self.peers.of_hash(hash);
+            let Some(name) = shard.find(hash, |peer| peer.node == node) else { return };
+            shard.hide(hash, name);
+            shard.get_mut(name).map(|peer| (name, peer.depart()))
+        };
+        let Some((name, holdings)) = departed else { return };
+        self.peer_count.fetch_sub(1, Ordering::Relaxed);
+        for swarm in holdings {
+            self.drop_holder(&mut self.swarms.of_name(swarm), name, swarm);
         }
+        self.peers.of_name(name).free(name);
     }
 
     fn handle_health(&self, peer: NodeId, health: Health) {
-        let index = &mut *self.index();
-        if let Some(&slot) = index.peer_slots.get(&peer)
-            && let Some(peer) = index.peers.get_mut(slot)
-        {
-            peer.health = health;
-        }
+        self.peer(peer, |_, peer| peer.rank = health.rank());
     }
 
     fn find(&self, blob: BlobId, asker: NodeId, limit: usize, rng: &mut dyn Rng) -> Vec<Holder> {
-        let index = self.index();
-        let Some(swarm) = index.swarm(blob) else { return Vec::new() };
-        if swarm.holders().len() < index.limits.smallest_swarm {
+        let here = self.peer(asker, |name, peer| (name, peer.whereabouts.clone()));
+        let hash = self.key.blob(&blob);
+        // Held to the end: as long as a swarm names a peer, its number is not
+        // given to another.
+        let shard = self.swarms.of_hash(hash);
+        let swarm = shard.find(hash, |swarm| swarm.blob == blob).and_then(|name| shard.get(name));
+        let Some(swarm) = swarm else { return Vec::new() };
+        let holders = swarm.holders();
+        if holders.len() < self.limits.smallest_swarm {
             return Vec::new();
         }
-        let here = index.peer(asker).map(|peer| &peer.whereabouts);
-        let mut found: Vec<(Nearness, &Peer)> = swarm
-            .holders()
-            .iter()
-            .filter_map(|&slot| index.peers.get(slot))
-            .filter(|peer| peer.node != asker)
-            .map(|peer| {
-                let nearness = here.map_or(Nearness::Any, |here| here.nearness(&peer.whereabouts));
-                (nearness, peer)
-            })
-            .collect();
-        shuffle(&mut found, rng);
-        found.sort_by_key(|&(nearness, peer)| (nearness, peer.health.rank()));
-        found.truncate(limit.min(index.limits.answer));
-        let holder = |(nearness, peer): (_, &Peer)| Holder {
-            node: peer.node,
-            nearness,
-            contact: Arc::clone(&peer.contact),
-        };
-        found.into_iter().map(holder).collect()
+        let mut ranking = Ranking::with_capacity(holders.len());
+        for (index, holder) in holders.iter().enumerate() {
+            if here.as_ref().is_some_and(|(asker, _)| asker == holder) {
+                continue;
+            }
+            let peers = self.peers.of_name(*holder);
+            let Some(peer) = peers.get(*holder).filter(|peer| !peer.is_gone()) else { continue };
+            let nearness =
+                here.as_ref().map_or(Nearness::Any, |(_, here)| here.nearness(&peer.whereabouts));
+            ranking.push(index, nearness, peer.rank, rng);
+        }
+        let best = ranking.best(limit.min(self.limits.answer));
+        let named = best.filter_map(|(index, nearness)| {
+            let holder = holders[index];
+            let peers = self.peers.of_name(holder);
+            let peer = peers.get(holder).filter(|peer| !peer.is_gone())?;
+            Some(Holder { node: peer.node, nearness, contact: Arc::clone(&peer.contact) })
+        });
+        named.collect()
     }
 }
 
-/// Puts `items` into random order (Fisher and Yates).
-fn shuffle<T>(items: &mut [T], rng: &mut dyn Rng) {
-    for last in (1..items.len()).rev() {
-        // The upper half of the product is below `last + 1`; for rows this
-        // short the bias is below one part in 10^8.
-        let scaled = u64::from(rng.next_u32()).saturating_mul(last as u64 + 1) >> 32;
-        items.swap(last, usize::try_from(scaled).unwrap_or(last).min(last));
+impl fmt::Debug for MemoryTracker {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither the key nor the names of millions.
+        let mut shown = formatter.debug_struct("MemoryTracker");
+        shown.field("limits", &self.limits).field("totals", &self.totals()).finish_non_exhaustive()
     }
+}
+
+/// Counts one more unless there are `limit` already.
+fn count_up(count: &AtomicUsize, limit: usize) -> bool {
+    let more = |count| (count < limit).then_some(count + 1);
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
 }

@@ -1,7 +1,9 @@
 //! Where a peer is, and which of two is nearer.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+
+use crate::regions::{RegionId, Regions};
 
 /// Where a peer is, as far as its addresses tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,14 @@ impl Place {
     pub fn with_contact(self, contact: impl Into<Arc<[u8]>>) -> Self {
         Self { contact: contact.into(), ..self }
     }
+
+    /// How near another peer is, judged by at most the first 8 local addresses
+    /// of each, without a table of regions.
+    pub fn nearness(&self, other: &Self) -> Nearness {
+        let regions = Regions::default();
+        let whereabouts = |place| Whereabouts::new(place, 8, &regions);
+        whereabouts(self).nearness(&whereabouts(other))
+    }
 }
 
 /// How near one peer is to another; the nearest is the least.
@@ -38,31 +48,44 @@ pub enum Nearness {
     LocalNetwork,
     /// The same public address: one household, school or office.
     PublicAddress,
-    /// The same region of the address space, mostly the same provider.
+    /// The same region as the operator's [`Regions`] say, or where they say
+    /// nothing, of the address space: mostly the same provider.
     Region,
     /// Nothing in common.
     Any,
 }
 
 /// What of a [`Place`] decides nearness, in small.
+///
+/// For engines that keep places elsewhere; [`MemoryTracker`](crate::MemoryTracker)
+/// makes its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Whereabouts {
+pub struct Whereabouts {
     site: Network,
     region: Network,
     local: Box<[Network]>,
 }
 
-/// An address with its host part cut off.
+/// An address with its host part cut off, or a region of the operator's table.
+///
+/// The upper 64 bits of an IPv6 address stand for themselves. Those that begin
+/// with `ff` are multicast, which no host has as its own (RFC 4291, section
+/// 2.7), so what is not IPv6 begins so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Network {
-    V4(u32),
-    /// The upper 64 bits.
-    V6(u64),
+struct Network(u64);
+
+impl Network {
+    const V4: u64 = 0xffff_ffff_0000_0000;
+    const NAMED: u64 = 0xfffe_0000_0000_0000;
+
+    fn named(region: RegionId) -> Self {
+        Self(Self::NAMED | u64::from(region.0))
+    }
 }
 
 impl Whereabouts {
     /// Looks at no more than the first `local_addresses` of `place.local`.
-    pub(crate) fn new(place: &Place, local_addresses: usize) -> Self {
+    pub fn new(place: &Place, local_addresses: usize, regions: &Regions) -> Self {
         let mut local: Vec<Network> = Vec::new();
         for network in place.local.iter().take(local_addresses).filter_map(|a| local_network(*a)) {
             if !local.contains(&network) {
@@ -70,10 +93,12 @@ impl Whereabouts {
             }
         }
         let public = place.public.to_canonical();
-        Self { site: site(public), region: region(public), local: local.into() }
+        let region = regions.of(public).map_or_else(|| region(public), Network::named);
+        Self { site: site(public), region, local: local.into() }
     }
 
-    pub(crate) fn nearness(&self, other: &Self) -> Nearness {
+    /// How near another is. It goes both ways.
+    pub fn nearness(&self, other: &Self) -> Nearness {
         if self.site == other.site {
             let shared = self.local.iter().any(|network| other.local.contains(network));
             return if shared { Nearness::LocalNetwork } else { Nearness::PublicAddress };
@@ -96,9 +121,16 @@ fn site(public: IpAddr) -> Network {
     }
 }
 
-/// The region: /16 of IPv4, and of IPv6 the /32 that a provider usually has.
+/// The region where the operator names none: /16 of IPv4, and of IPv6 the /32
+/// that a provider usually has.
 fn region(public: IpAddr) -> Network {
     network(public, 16, 32)
+}
+
+/// The network of an IPv6 address, of its two halves the upper.
+pub(crate) fn upper_half(address: Ipv6Addr) -> u64 {
+    let [a, b, c, d, ..] = address.segments().map(u64::from);
+    a << 48 | b << 32 | c << 16 | d
 }
 
 /// The local network of an interface; `None` for an address that every machine
@@ -124,15 +156,14 @@ fn network(address: IpAddr, bits_v4: u32, bits_v6: u32) -> Network {
     match address {
         IpAddr::V4(address) => v4(address, bits_v4),
         IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments().map(u64::from);
-            let upper = a << 48 | b << 32 | c << 16 | d;
-            Network::V6(upper & !u64::MAX.checked_shr(bits_v6).unwrap_or(0))
+            Network(upper_half(address) & !u64::MAX.checked_shr(bits_v6).unwrap_or(0))
         }
     }
 }
 
 fn v4(address: Ipv4Addr, bits: u32) -> Network {
-    Network::V4(address.to_bits() & !u32::MAX.checked_shr(bits).unwrap_or(0))
+    let bits = address.to_bits() & !u32::MAX.checked_shr(bits).unwrap_or(0);
+    Network(Network::V4 | u64::from(bits))
 }
 
 #[cfg(test)]
@@ -144,7 +175,7 @@ mod tests {
             public.parse().unwrap(),
             local.iter().map(|address| address.parse().unwrap()),
         );
-        Whereabouts::new(&place, 8)
+        Whereabouts::new(&place, 8, &Regions::default())
     }
 
     #[test]
@@ -186,6 +217,26 @@ mod tests {
         let here = whereabouts("192.168.1.2", &["192.168.1.2"]);
         let there = whereabouts("192.168.1.3", &["192.168.1.3"]);
         assert_eq!(here.nearness(&there), Nearness::LocalNetwork);
+    }
+
+    #[test]
+    fn the_operators_regions_stand_above_those_of_the_address_space() {
+        let regions =
+            "203.0.113.0/24 north\n198.51.0.0/16 north\n2001:db8::/32 north\n203.0.9.0/24 south";
+        let regions: Regions = regions.parse().unwrap();
+        let at =
+            |public: &str| Whereabouts::new(&Place::new(public.parse().unwrap(), []), 8, &regions);
+        let north = at("203.0.113.5");
+        for (public, expected) in [
+            ("198.51.100.1", Nearness::Region),
+            ("2001:db8::1", Nearness::Region),
+            ("203.0.9.1", Nearness::Any),
+            ("203.0.200.1", Nearness::Any),
+        ] {
+            assert_eq!(north.nearness(&at(public)), expected, "{public}");
+        }
+        let unnamed = at("203.0.200.1").nearness(&at("203.0.201.1"));
+        assert_eq!(unnamed, Nearness::Region, "where nothing is named, the address says");
     }
 
     #[test]

@@ -1,23 +1,37 @@
 //! Values under small numbers.
 
-/// A table of values named by `u32`: a fifth of what an id of 32 bytes costs
-/// in an index, and found without a search. Numbers are used again.
+/// Numbers in one slab: so many that its number and that of one of 256 shards
+/// make one `u32`.
+pub(crate) const MAX_SLOTS: usize = 1 << 24;
+
+/// A table of values named by small numbers: an eighth of what an id of 32
+/// bytes costs in an index, and found without a search. Numbers are used
+/// again.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     slots: Vec<Option<T>>,
     free: Vec<u32>,
 }
 
-impl<T> Slab<T> {
-    pub(crate) fn new() -> Self {
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
         Self { slots: Vec::new(), free: Vec::new() }
     }
+}
 
-    /// The number of the new value, or `None` when all 2^32 are taken.
+impl<T> Slab<T> {
+    /// The number of the new value, or `None` when all [`MAX_SLOTS`] are taken.
     pub(crate) fn insert(&mut self, value: T) -> Option<u32> {
         if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = Some(value);
             return Some(slot);
+        }
+        if self.slots.len() >= MAX_SLOTS {
+            return None;
+        }
+        if self.slots.len() == self.slots.capacity() {
+            // By a quarter: doubling would leave a third of the memory unused.
+            self.slots.reserve_exact((self.slots.len() / 4).max(4));
         }
         let slot = u32::try_from(self.slots.len()).ok()?;
         self.slots.push(Some(value));
@@ -49,7 +63,7 @@ mod tests {
 
     #[test]
     fn numbers_are_used_again_and_never_twice_at_once() {
-        let mut slab = Slab::new();
+        let mut slab = Slab::default();
         let (a, b) = (slab.insert('a').unwrap(), slab.insert('b').unwrap());
         assert_ne!(a, b);
         assert_eq!(slab.remove(a), Some('a'));

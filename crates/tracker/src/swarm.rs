@@ -2,15 +2,16 @@
 
 use antiphon_types::BlobId;
 
-/// The peers (by slot) that hold a blob, in the order of their latest
-/// announcements.
+use crate::shards::Name;
+
+/// The peers that hold a blob, in the order of their latest announcements.
 ///
 /// A plain row: with 20 of four bytes each, moving them all is cheaper than
 /// any structure that would avoid it.
 #[derive(Debug)]
 pub(crate) struct Swarm {
     pub(crate) blob: BlobId,
-    holders: Vec<u32>,
+    holders: Vec<Name>,
 }
 
 impl Swarm {
@@ -19,21 +20,18 @@ impl Swarm {
     }
 
     /// From the longest ago to the most recent.
-    pub(crate) fn holders(&self) -> &[u32] {
+    pub(crate) fn holders(&self) -> &[Name] {
         &self.holders
     }
 
     /// Makes a holder the most recent; false if it is none.
-    pub(crate) fn refresh(&mut self, peer: u32) -> bool {
-        let known = self.remove(peer);
-        if known {
-            self.holders.push(peer);
-        }
-        known
+    pub(crate) fn refresh(&mut self, peer: Name) -> bool {
+        let position = self.holders.iter().position(|holder| *holder == peer);
+        position.map(|index| self.holders[index..].rotate_left(1)).is_some()
     }
 
     /// Adds one that is no holder yet, as the most recent of at most `limit`.
-    pub(crate) fn push(&mut self, peer: u32, limit: usize) {
+    pub(crate) fn push(&mut self, peer: Name, limit: usize) {
         if self.holders.len() == self.holders.capacity() {
             // Doubling past the limit would leave a third of the memory unused.
             let room = self.holders.len().clamp(1, limit.saturating_sub(self.holders.len()).max(1));
@@ -43,13 +41,13 @@ impl Swarm {
     }
 
     /// Removes a holder; false if it is none.
-    pub(crate) fn remove(&mut self, peer: u32) -> bool {
-        let position = self.holders.iter().position(|&holder| holder == peer);
+    pub(crate) fn remove(&mut self, peer: Name) -> bool {
+        let position = self.holders.iter().position(|holder| *holder == peer);
         position.map(|index| self.holders.remove(index)).is_some()
     }
 
     /// Removes the holder that announced longest ago.
-    pub(crate) fn remove_oldest(&mut self) -> Option<u32> {
+    pub(crate) fn remove_oldest(&mut self) -> Option<Name> {
         (!self.holders.is_empty()).then(|| self.holders.remove(0))
     }
 }

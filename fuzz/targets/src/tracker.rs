@@ -27,8 +27,11 @@ const LIMITS: Limits = Limits {
 /// Input: operations, see `step`.
 pub fn tracker(data: &[u8]) {
     let mut script = Script::new(data);
-    let mut calls =
-        Calls { tracker: MemoryTracker::new(LIMITS), online: BTreeMap::new(), held: Vec::new() };
+    let mut calls = Calls {
+        tracker: MemoryTracker::new(LIMITS, [7; 16]),
+        online: BTreeMap::new(),
+        held: Vec::new(),
+    };
     while !script.is_over() {
         calls.step(&mut script);
         calls.check();

@@ -3,7 +3,7 @@
 use antiphon_tracker::{Announced, ConnectError, Limits, MemoryTracker, Place, Tracker};
 use antiphon_types::{BlobId, Timestamp};
 
-use crate::{blob, connected, lonely, named, node, rng, told};
+use crate::{KEY, blob, connected, lonely, named, node, rng, told};
 
 fn invented(count: u32) -> Vec<BlobId> {
     (0..count)
@@ -88,7 +88,7 @@ fn an_answer_has_a_bound_of_its_own() {
 
 #[test]
 fn local_addresses_beyond_the_bound_make_nobody_near() {
-    let tracker = MemoryTracker::new(Limits { local_addresses: 2, ..Limits::default() });
+    let tracker = MemoryTracker::new(Limits { local_addresses: 2, ..Limits::default() }, KEY);
     let public = [203, 0, 113, 5].into();
     let local = |third| [10, 0, third, 1].into();
     let many = Place::new(public, (0..200).map(local));
@@ -110,4 +110,16 @@ fn limits_of_zero_refuse_everything_and_break_nothing() {
     assert_eq!(tracker.announce(node(1), &[blob(1)]).unwrap().refused, 1);
     assert_eq!(told(&tracker, blob(1)), []);
     assert_eq!(tracker.totals().blobs, 0);
+}
+
+#[test]
+fn a_contact_has_a_bound() {
+    let tracker = connected(Limits { contact_bytes: 4, ..Limits::default() }, 1);
+    let place = |length: usize| lonely(1).with_contact(vec![7; length]);
+    let refused = tracker.connect(Timestamp::ZERO, node(1), place(5));
+    assert_eq!(refused, Err(ConnectError::LongContact { length: 5, limit: 4 }));
+    tracker.connect(Timestamp::ZERO, node(1), place(4)).expect("just as long as may be");
+    let stranger = tracker.connect(Timestamp::ZERO, node(2), place(5));
+    assert!(stranger.is_err());
+    assert_eq!(tracker.totals().peers, 1, "who is refused takes no place");
 }

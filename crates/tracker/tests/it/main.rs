@@ -3,11 +3,15 @@
 mod behaviour;
 mod bounds;
 mod model;
+mod together;
 
 use antiphon_tracker::{Limits, MemoryTracker, Place, Tracker};
 use antiphon_types::{BlobId, NodeId, Timestamp};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// What hashes are keyed with; any will do.
+const KEY: [u8; 16] = [7; 16];
 
 fn node(number: u8) -> NodeId {
     NodeId::new([number; 32])
@@ -28,7 +32,7 @@ fn lonely(number: u8) -> Place {
 
 /// A tracker to which the peers 1 to `peers` are connected, each alone.
 fn connected(limits: Limits, peers: u8) -> MemoryTracker {
-    let tracker = MemoryTracker::new(limits);
+    let tracker = MemoryTracker::new(limits, KEY);
     for number in 1..=peers {
         tracker.connect(Timestamp::ZERO, node(number), lonely(number)).expect("there is room");
     }

@@ -1,12 +1,12 @@
 //! Any order of calls, compared with the simplest thing that could be right.
 
-use antiphon_tracker::{Limits, MemoryTracker, Place, Tracker};
+use antiphon_tracker::{Health, Limits, MemoryTracker, Place, Tracker};
 use antiphon_types::Timestamp;
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::{blob, node};
+use crate::{KEY, blob, node};
 
 const LIMITS: Limits = Limits {
     peers: 6,
@@ -16,7 +16,7 @@ const LIMITS: Limits = Limits {
     answer: 2,
     local_addresses: 1,
     contact_bytes: 4,
-    smallest_swarm: 1,
+    smallest_swarm: 2,
 };
 
 #[derive(Debug, Clone)]
@@ -25,6 +25,7 @@ enum Call {
     Announce { peer: u8, blobs: Vec<u8> },
     Withdraw { peer: u8, blobs: Vec<u8> },
     Disconnect { peer: u8 },
+    Health { peer: u8, health: Health },
 }
 
 fn call() -> impl Strategy<Value = Call> {
@@ -35,7 +36,10 @@ fn call() -> impl Strategy<Value = Call> {
         6 => (peer.clone(), blobs.clone())
             .prop_map(|(peer, blobs)| Call::Announce { peer, blobs }),
         2 => (peer.clone(), blobs).prop_map(|(peer, blobs)| Call::Withdraw { peer, blobs }),
-        1 => peer.prop_map(|peer| Call::Disconnect { peer }),
+        1 => peer.clone().prop_map(|peer| Call::Disconnect { peer }),
+        2 => (peer, 0..5_u16, 0..5_u16).prop_map(|(peer, faults, load)| {
+            Call::Health { peer, health: Health { faults, load } }
+        }),
     ]
 }
 
@@ -47,7 +51,7 @@ fn place(home: u8) -> Place {
         2 => ([203, 0, 9, 9], [192, 168, 1, 2]),
         _ => ([198, 51, 100, 1], [192, 168, 1, 2]),
     };
-    Place::new(public.into(), [local.into()])
+    Place::new(public.into(), [local.into()]).with_contact([home])
 }
 
 fn distance(home: Option<u8>, other: u8) -> u8 {
@@ -60,23 +64,36 @@ fn distance(home: Option<u8>, other: u8) -> u8 {
     }
 }
 
-/// Pairs of peer and home, and pairs of blob and peer, the most recent last.
+/// Faults and load by the number of their binary digits.
+fn magnitudes(health: Health) -> (u32, u32) {
+    let digits = |count: u16| 16 - count.leading_zeros();
+    (digits(health.faults), digits(health.load))
+}
+
+/// Peer, home and health, and pairs of blob and peer, the most recent last.
 #[derive(Default)]
 struct Model {
-    online: Vec<(u8, u8)>,
+    online: Vec<(u8, u8, Health)>,
     held: Vec<(u8, u8)>,
 }
 
 impl Model {
     fn home(&self, peer: u8) -> Option<u8> {
-        self.online.iter().find(|(online, _)| *online == peer).map(|(_, home)| *home)
+        self.online.iter().find(|(online, ..)| *online == peer).map(|(_, home, _)| *home)
+    }
+
+    /// What decides when the peer is named; the least comes first.
+    fn order(&self, asker: u8, peer: u8) -> (u8, (u32, u32)) {
+        let found = self.online.iter().find(|(online, ..)| *online == peer);
+        let (_, home, health) = found.expect("only who is online is named");
+        (distance(self.home(asker), *home), magnitudes(*health))
     }
 
     fn connect(&mut self, peer: u8, home: u8) -> bool {
-        if let Some(known) = self.online.iter_mut().find(|(online, _)| *online == peer) {
+        if let Some(known) = self.online.iter_mut().find(|(online, ..)| *online == peer) {
             known.1 = home;
         } else if self.online.len() < LIMITS.peers {
-            self.online.push((peer, home));
+            self.online.push((peer, home, Health::default()));
         } else {
             return false;
         }
@@ -125,22 +142,25 @@ fn apply(call: &Call, tracker: &MemoryTracker, model: &mut Model) {
         }
         Call::Disconnect { peer } => {
             tracker.disconnect(node(*peer));
-            model.online.retain(|(online, _)| online != peer);
+            model.online.retain(|(online, ..)| online != peer);
             model.held.retain(|(_, holder)| holder != peer);
+        }
+        Call::Health { peer, health } => {
+            tracker.handle_health(node(*peer), *health);
+            if let Some(known) = model.online.iter_mut().find(|(online, ..)| online == peer) {
+                known.2 = *health;
+            }
         }
     }
 }
 
 fn check_answer(tracker: &MemoryTracker, model: &Model, asker: u8, wanted: u8, seed: u64) {
-    let home = model.home(asker);
-    let distance_of =
-        |peer: u8| distance(home, model.home(peer).expect("only who is online is named"));
-    let mut expected: Vec<u8> = model
-        .held
-        .iter()
-        .filter(|(held, holder)| *held == wanted && *holder != asker)
-        .map(|(_, holder)| distance_of(*holder))
-        .collect();
+    let holders = model.held.iter().filter(|(held, _)| *held == wanted);
+    let mut expected = Vec::new();
+    if holders.clone().count() >= LIMITS.smallest_swarm {
+        let others = holders.filter(|(_, holder)| *holder != asker);
+        expected.extend(others.map(|(_, holder)| model.order(asker, *holder)));
+    }
     expected.sort_unstable();
     expected.truncate(LIMITS.answer);
 
@@ -149,8 +169,12 @@ fn check_answer(tracker: &MemoryTracker, model: &Model, asker: u8, wanted: u8, s
     let named: Vec<u8> = found.iter().map(|holder| holder.node.as_bytes()[0]).collect();
     assert!(named.iter().all(|peer| *peer != asker && model.held.contains(&(wanted, *peer))));
     assert!(named.len() < 2 || named[0] != named[1], "nobody is named twice");
-    let distances: Vec<u8> = named.iter().map(|peer| distance_of(*peer)).collect();
-    assert_eq!(distances, expected, "the nearest are named, in that order");
+    let order: Vec<_> = named.iter().map(|peer| model.order(asker, *peer)).collect();
+    assert_eq!(order, expected, "the nearest and healthiest are named, in that order");
+    for (holder, peer) in found.iter().zip(named) {
+        assert_eq!(Some(holder.contact[0]), model.home(peer), "it is reached where it is now");
+        assert_eq!(holder.nearness as u8, model.order(asker, peer).0);
+    }
 }
 
 proptest! {
@@ -161,7 +185,7 @@ proptest! {
         calls in proptest::collection::vec(call(), 1..60),
         seed in any::<u64>(),
     ) {
-        let tracker = MemoryTracker::new(LIMITS);
+        let tracker = MemoryTracker::new(LIMITS, KEY);
         let mut model = Model::default();
         for call in &calls {
             apply(call, &tracker, &mut model);
