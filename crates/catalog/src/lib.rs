@@ -60,6 +60,7 @@ mod plays;
 mod rows;
 mod schema;
 mod search;
+mod sharing;
 mod tracks;
 
 use std::path::Path;
@@ -72,8 +73,8 @@ pub use error::{
     RegisterDeviceError,
 };
 pub use model::{
-    Added, BadPeer, BytesBySource, Cover, CoverRef, Device, Loudness, NewTrack, PlayRecord,
-    Recorded, Rendition, Tags, Totals, Track, TrackSummary,
+    Added, BadPeer, BlobSharing, BytesBySource, Cover, CoverRef, Device, Loudness, NewTrack,
+    PlayRecord, Recorded, Rendition, Sharing, Tags, Totals, Track, TrackSummary,
 };
 pub use search::MAX_PAGE;
 

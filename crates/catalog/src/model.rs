@@ -235,3 +235,26 @@ pub struct Totals {
     /// Where their bytes came from.
     pub bytes: BytesBySource,
 }
+
+/// How far listeners are named to each other, in the whole catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sharing {
+    /// The share of tracks whose listeners are named to each other, 0 to 100.
+    /// A new catalogue has 100.
+    pub percent: u8,
+    /// How many others must hold a rendition before any of them is named; 0
+    /// and 1 come to the same. A new catalogue has 0.
+    pub smallest_swarm: u8,
+}
+
+/// Whether listeners may have a blob from each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobSharing {
+    /// The track that it is a rendition of. Where several sound the same, the
+    /// one added first among those that decide.
+    pub track: TrackId,
+    /// Whether all tracks that it is of allow it.
+    pub allowed: bool,
+    /// What holds for the whole catalogue.
+    pub catalog: Sharing,
+}

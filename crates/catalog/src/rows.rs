@@ -3,7 +3,7 @@
 use antiphon_types::{Bitrate, BlobId, NodeId, TrackId};
 use rusqlite::{Result, Row};
 
-use crate::{Cover, CoverRef, Device, Loudness, Rendition, Tags, Track, TrackSummary};
+use crate::{Cover, CoverRef, Device, Loudness, Rendition, Sharing, Tags, Track, TrackSummary};
 
 pub(crate) fn bitrate(row: &Row<'_>, column: &str) -> Result<Bitrate> {
     let kbps: u32 = row.get(column)?;
@@ -85,4 +85,8 @@ pub(crate) fn device(row: &Row<'_>) -> Result<Device> {
         registered_at_ms: row.get("registered_at_ms")?,
         last_seen_ms: row.get("last_seen_ms")?,
     })
+}
+
+pub(crate) fn sharing(row: &Row<'_>) -> Result<Sharing> {
+    Ok(Sharing { percent: row.get("percent")?, smallest_swarm: row.get("smallest_swarm")? })
 }

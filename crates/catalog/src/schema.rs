@@ -9,7 +9,7 @@ use crate::OpenError;
 
 /// What leads from each version of the schema to the next; the first makes it
 /// out of nothing. A released step is never changed, only followed by another.
-const STEPS: &[&str] = &[include_str!("schema_1.sql")];
+const STEPS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// How long a call waits for another process (an ingest beside a server).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -111,6 +111,24 @@ mod tests {
         assert_eq!(song, ("old".to_owned(), 1970));
         assert_eq!(version(&connection, &[FIRST, SECOND]).unwrap(), 2);
         migrate(&mut connection, &[FIRST, SECOND]).expect("there is nothing left to do");
+    }
+
+    #[test]
+    fn tracks_of_the_first_version_may_be_shared() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &STEPS[..1]).unwrap();
+        connection
+            .execute(
+                "INSERT INTO tracks VALUES (
+                     1, zeroblob(16), zeroblob(32), 't', 'a', 'l', 'aa', 1, 1, 1999, 'g', '', 1,
+                     -9.0, -1.0, -5.0, NULL, x'00', 1)",
+                [],
+            )
+            .unwrap();
+        migrate(&mut connection, STEPS).unwrap();
+        let allowed: bool =
+            connection.query_row("SELECT peers FROM tracks", [], |row| row.get(0)).unwrap();
+        assert!(allowed);
     }
 
     #[test]

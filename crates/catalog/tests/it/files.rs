@@ -66,7 +66,7 @@ fn a_catalogue_of_a_newer_version_is_refused_and_left_alone() {
     let connection = Connection::open(&path).unwrap();
     connection.execute("UPDATE schema_version SET version = 99", []).unwrap();
     let refused = Catalog::open(&path);
-    assert!(matches!(refused, Err(OpenError::Newer { found: 99, known: 1 })));
+    assert!(matches!(refused, Err(OpenError::Newer { found: 99, known: 2 })));
     let tracks: u32 =
         connection.query_row("SELECT count(*) FROM tracks", [], |row| row.get(0)).unwrap();
     assert_eq!(tracks, 1);

@@ -5,6 +5,7 @@
 mod files;
 mod plays;
 mod search;
+mod sharing;
 mod tracks;
 
 use antiphon_catalog::{
