@@ -67,4 +67,12 @@ impl Catalog {
             .optional()?;
         Ok(found)
     }
+
+    /// A number that is another whenever somebody else has changed the catalogue
+    /// since it was asked for last: another process, or another [`Catalog`]. What
+    /// is remembered of it is then to be looked up again.
+    pub fn changes_by_others(&self) -> Result<u64, DatabaseError> {
+        let version = self.connection().query_row("PRAGMA data_version", [], |row| row.get(0))?;
+        Ok(version)
+    }
 }

@@ -51,3 +51,15 @@ fn a_share_beyond_all_is_all_and_a_track_that_is_not_there_is_told() {
     assert_eq!(catalog.sharing().unwrap(), Sharing { percent: 100, smallest_swarm: 255 });
     assert!(!catalog.set_track_sharing(id(9), false).unwrap());
 }
+
+#[test]
+fn changes_by_others_show_and_own_ones_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.db");
+    let (server, command) = (Catalog::open(&path).unwrap(), Catalog::open(&path).unwrap());
+    let before = server.changes_by_others().unwrap();
+    server.add_track(&track(1)).unwrap();
+    assert_eq!(server.changes_by_others().unwrap(), before);
+    command.set_track_sharing(id(1), false).unwrap();
+    assert_ne!(server.changes_by_others().unwrap(), before);
+}
