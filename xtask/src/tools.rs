@@ -23,11 +23,13 @@ pub enum Tool {
     Link,
     /// Runs the client of `docs/python`: see [`python`].
     Python,
+    /// Keeps the index that several servers share.
+    Redis,
 }
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ffmpeg,
         Self::Ogg123,
         Self::Pulseaudio,
@@ -35,6 +37,7 @@ impl Tool {
         Self::Strace,
         Self::Link,
         Self::Python,
+        Self::Redis,
     ];
 
     /// What it is called.
@@ -48,6 +51,7 @@ impl Tool {
             Self::Strace => "strace",
             Self::Link => "lab link",
             Self::Python => "python",
+            Self::Redis => "redis-server",
         }
     }
 
@@ -61,6 +65,7 @@ impl Tool {
             Self::Strace => "the store killed in, and failed by, real system calls",
             Self::Link => "sessions, first sound and recovery over a slow or failing link",
             Self::Python => "a client written from docs/protocol.md alone logs in and plays",
+            Self::Redis => "several servers share one index, which may come and go",
         }
     }
 
@@ -75,6 +80,7 @@ impl Tool {
             Self::Strace => return strace_absent(),
             Self::Link => return link_absent(),
             Self::Python => return python_absent(),
+            Self::Redis => (&["--version"], "redis-server"),
         };
         let mut command = Command::new(self.name());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -1,5 +1,7 @@
 //! The command line of `antiphon-server`.
 
+mod peers;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -38,6 +40,8 @@ enum Command {
     Run(RunArgs),
     /// List the tracks of the catalogue, or those that match some words
     List(ListArgs),
+    /// Say how far listeners may have music from each other, or change it
+    Peers(peers::PeersArgs),
     /// Write a rendition as a plain Ogg Vorbis file
     Export(ExportArgs),
     /// Decode and encode one file; what `ingest` runs for each, with limits
@@ -76,6 +80,10 @@ struct RunArgs {
     /// drawn on the first run and kept in the data folder
     #[arg(long, env = "ANTIPHON_JOIN_SECRET", hide_env_values = true, value_name = "SECRET")]
     join_secret: Option<String>,
+    /// The Redis in which several servers of this service share who holds
+    /// what: redis://HOST:PORT or redis+unix:///PATH; default: own memory
+    #[arg(long, env = "ANTIPHON_TRACKER", hide_env_values = true, value_name = "URL")]
+    tracker: Option<String>,
 }
 
 #[derive(Args)]
@@ -121,6 +129,7 @@ pub fn main() -> ExitCode {
             Command::Ingest(args) => ingest(&folder, &args),
             Command::Run(args) => run(&folder, args),
             Command::List(args) => list(&folder, &args),
+            Command::Peers(args) => peers::peers(&folder, &args),
             Command::Export(args) => export_one(&folder, &args),
             Command::IngestOne(_) => unreachable!("it was run above"),
         },
@@ -322,7 +331,10 @@ fn run(folder: &Path, args: RunArgs) -> Result<ExitCode, Failure> {
         (false, Some(secret)) => Join::Secret(secret),
         (false, None) => Join::Secret(kept_join_secret(&folder.join("join.secret"))?),
     };
-    let service = Service::open(folder, args.name, join)?;
+    let mut service = Service::open(folder, args.name, join)?;
+    if let Some(url) = &args.tracker {
+        service.share_index(url)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let stop = stop_signal()?;

@@ -12,16 +12,25 @@
 
 #![allow(clippy::print_stdout, reason = "the binary's commands speak on standard output")]
 
+mod bucket;
 pub mod cli;
+mod contact;
 mod descriptors;
 pub mod export;
 pub mod ingest;
+mod introductions;
 mod keys;
+mod online;
+mod policy;
+mod redis_tracker;
+mod relay;
 mod requests;
 mod run;
 mod service;
 mod session;
+mod standing;
 
 pub use keys::{Keys, KeysError};
+pub use redis_tracker::{OpenRedisError, RedisSettings, RedisTracker};
 pub use run::Running;
 pub use service::{Join, Service, ServiceError};

@@ -118,14 +118,14 @@ async fn answer_play(
         .ok_or(AnswerError::refused(refused::Reason::Malformed, "no such bitrate"))?;
     let plan = {
         let service = Arc::clone(service);
-        blocking(move || plan_play(&service, track, bitrate)).await??
+        blocking(move || plan_play(&service, listener, track, bitrate)).await??
     };
     service.served.plays.fetch_add(1, Ordering::Relaxed);
     let push = pushed_blocks(&plan.rendition, play.push_ms.min(MAX_PUSH_MS));
     let playing = Playing {
         manifest: Some(plan.manifest),
         leases: plan.leases,
-        peers: service.find_peers(plan.rendition.blob(), listener.peer),
+        peers: plan.peers,
         edges: Vec::new(),
         push: Some(push.into()),
     };
@@ -141,10 +141,16 @@ struct Plan {
     manifest: SignedManifest,
     rendition: Rendition,
     leases: Vec<Lease>,
+    peers: Vec<proto::Peer>,
     blob: OriginBlob,
 }
 
-fn plan_play(service: &Service, track: TrackId, bitrate: Bitrate) -> Result<Plan, AnswerError> {
+fn plan_play(
+    service: &Service,
+    listener: Listener,
+    track: TrackId,
+    bitrate: Bitrate,
+) -> Result<Plan, AnswerError> {
     let not_found = || AnswerError::refused(refused::Reason::NotFound, "there is no such track");
     let unavailable = |error| AnswerError::unavailable("the catalogue", error);
     let entry = service.catalog.track(track).map_err(unavailable)?.ok_or_else(not_found)?;
@@ -176,7 +182,8 @@ fn plan_play(service: &Service, track: TrackId, bitrate: Bitrate) -> Result<Plan
             }
         })
         .collect();
-    Ok(Plan { manifest, rendition, leases, blob })
+    let peers = service.find_peers(rendition.blob(), listener);
+    Ok(Plan { manifest, rendition, leases, peers, blob })
 }
 
 /// When the blocks of a push are due to be sent: a start at once, so that the
@@ -333,7 +340,8 @@ async fn answer_find_peers(
 ) -> Result<(), AnswerError> {
     let blob = BlobId::from_slice(&find.blob)
         .ok_or(AnswerError::refused(refused::Reason::Malformed, "a blob id has 32 bytes"))?;
-    let peers = service.find_peers(blob, listener.peer);
+    let shared = Arc::clone(service);
+    let peers = blocking(move || shared.find_peers(blob, listener)).await?;
     send(stream, reply::Kind::Peers(Peers { peers })).await?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use antiphon_net::{Acceptor, AcceptorLimits, Connection};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::service::Service;
@@ -45,6 +46,7 @@ impl Running {
     /// Serves until `stop` is ready, then lets answers under way finish.
     pub async fn serve(mut self, stop: impl Future<Output = ()>) {
         let mut sessions = JoinSet::new();
+        let mut relayed = self.service.take_relayed();
         let mut connections: Vec<Connection> = Vec::new();
         tokio::pin!(stop);
         loop {
@@ -56,6 +58,9 @@ impl Running {
                     sessions.spawn(session::serve(Arc::clone(&self.service), connection));
                 }
                 Some(_) = sessions.join_next() => {}
+                Some(message) = next(&mut relayed) => {
+                    self.service.online.handle_relayed(self.service.clock.now(), &message);
+                }
             }
         }
         drop(self.acceptor);
@@ -81,5 +86,13 @@ impl Running {
             bytes = served.bytes.load(Ordering::Relaxed),
             "stopped"
         );
+    }
+}
+
+/// The next message, if there is anyone to send one.
+async fn next(relayed: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u8>> {
+    match relayed {
+        Some(messages) => messages.recv().await,
+        None => None,
     }
 }

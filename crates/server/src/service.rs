@@ -1,33 +1,35 @@
 //! What all sessions of a server share.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use antiphon_catalog::Catalog;
+use antiphon_catalog::{BlobSharing, Catalog};
 use antiphon_net::Clock;
 use antiphon_store::Origin;
-use antiphon_tracker::{MemoryTracker, Place, Tracker};
+use antiphon_tracker::{Limits, MemoryTracker};
 use antiphon_types::{BlobId, NodeId};
-use antiphon_wire::proto::{self, server_notice};
-use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng};
+use antiphon_wire::proto;
 use tokio::sync::mpsc;
 
+use crate::contact::{MAX_PROVEN, Reach};
 use crate::keys::{Keys, KeysError};
-
-/// How many holders an answer names (B32).
-const NAMED_PEERS: usize = 10;
+use crate::online::{Index, Online};
+use crate::policy::{Policy, are_named};
+use crate::redis_tracker::{OpenRedisError, RedisSettings, RedisTracker};
+use crate::session::Listener;
 
 /// How long a listener may keep a key for offline use.
 pub(crate) const LEASE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Notices that wait for a slow listener at most; more are dropped.
-const QUEUED_NOTICES: usize = 64;
+/// Addresses that a listener may name as her own.
+const MAX_LOCAL_ADDRESSES: usize = 8;
+
+/// Whether an address was proven by what was shown for it.
+type ProofCheck = dyn Fn(SocketAddr, &[u8]) -> bool + Send + Sync;
 
 /// Who may register a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,9 +76,10 @@ pub struct Service {
     pub origin: Origin,
     pub(crate) clock: Clock,
     pub(crate) served: Served,
-    tracker: MemoryTracker,
-    sessions: Mutex<BTreeMap<NodeId, Member>>,
-    rng: Mutex<StdRng>,
+    pub(crate) online: Online,
+    policy: Policy,
+    proof_check: Box<ProofCheck>,
+    relayed: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
 }
 
 /// Bytes and requests since the start.
@@ -112,20 +115,6 @@ impl Drop for ActiveRequest<'_> {
     }
 }
 
-/// Something to tell a listener. (In a box: a queue has room for 32 from the
-/// begin, and most stay empty.)
-type Notice = Box<server_notice::Kind>;
-
-/// A listener who is online.
-struct Member {
-    /// Where others may reach it, the likeliest first.
-    addresses: Vec<SocketAddr>,
-    public: IpAddr,
-    notices: mpsc::Sender<Notice>,
-    /// Tells a session from a later one of the same peer key.
-    session: u64,
-}
-
 impl Service {
     /// Opens the service in a folder, or founds one there.
     pub fn open(folder: &Path, name: String, join: Join) -> Result<Self, ServiceError> {
@@ -139,9 +128,13 @@ impl Service {
             origin: Origin::open(&folder.join("blobs"))?,
             clock: Clock::start(),
             served: Served::default(),
-            tracker: MemoryTracker::new(antiphon_tracker::Limits::default(), rand::random()),
-            sessions: Mutex::default(),
-            rng: Mutex::new(StdRng::from_rng(&mut rand::rng())),
+            online: Online::new(Index::Memory(Box::new(MemoryTracker::new(
+                Limits::default(),
+                rand::random(),
+            )))),
+            policy: Policy::default(),
+            proof_check: Box::new(|_, _| false),
+            relayed: Mutex::default(),
         })
     }
 
@@ -150,116 +143,102 @@ impl Service {
         self.keys.node.node_id()
     }
 
-    /// Lets a listener be named to others, and be told things. The session is
-    /// over when the returned membership is dropped.
-    pub(crate) fn join(
-        &self,
-        peer: NodeId,
-        public: SocketAddr,
-        local: &[IpAddr],
-        listen_port: u16,
-    ) -> (Membership<'_>, mpsc::Receiver<Notice>) {
-        let (notices, queued) = mpsc::channel(QUEUED_NOTICES);
-        let session = lock(&self.rng).next_u64();
-        let public = public.ip().to_canonical();
-        // Held over both, so that an older session's leaving comes before or
-        // after, not between.
-        let mut sessions = lock(&self.sessions);
-        if listen_port != 0 {
-            let place = Place::new(public, local.iter().copied());
-            if let Err(error) = self.tracker.connect(self.clock.now(), peer, place) {
-                tracing::warn!(?peer, "not in the tracker: {error}");
-            }
-        }
-        let addresses = std::iter::once(public)
-            .chain(local.iter().copied())
-            .map(|ip| SocketAddr::new(ip, listen_port))
-            .collect();
-        sessions.insert(peer, Member { addresses, public, notices, session });
-        drop(sessions);
-        (Membership { service: self, peer, session }, queued)
+    /// Has several servers of this service share one index of who holds what,
+    /// in the Redis at `url`: see [`RedisSettings::new`]. It need not be there
+    /// yet, nor stay. To be called before the service runs.
+    pub fn share_index(&mut self, url: &str) -> Result<(), OpenRedisError> {
+        let settings = RedisSettings::new(url, self.node())?;
+        let (tracker, relayed) = RedisTracker::open(settings, Limits::default())?;
+        self.online = Online::new(Index::Redis(Arc::new(tracker)));
+        self.relayed = Mutex::new(Some(relayed));
+        Ok(())
+    }
+
+    /// Sets what tells whether an address was proven: given the address and
+    /// the proof that a listener showed for it, whether this server's UDP port
+    /// made that proof lately. Without it no such address is believed.
+    pub fn set_proof_check(
+        &mut self,
+        check: impl Fn(SocketAddr, &[u8]) -> bool + Send + Sync + 'static,
+    ) {
+        self.proof_check = Box::new(check);
+    }
+
+    /// What other servers pass on to this one, if they share an index. Once.
+    pub(crate) fn take_relayed(&self) -> Option<mpsc::Receiver<Vec<u8>>> {
+        self.relayed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Notes what a listener holds. Asks the catalogue, so it may take a while.
     pub(crate) fn announce(&self, peer: NodeId, blobs: &[BlobId]) {
         // Only what is ours: nobody fills the index with inventions.
-        let known = |blob: &BlobId| matches!(self.catalog.rendition_owner(*blob), Ok(Some(_)));
-        let ours: Vec<BlobId> = blobs.iter().copied().filter(known).collect();
-        if let Err(error) = self.tracker.announce(peer, &ours) {
-            tracing::debug!(?peer, "announcement refused: {error}");
-        }
+        let ours: Vec<BlobId> =
+            blobs.iter().copied().filter(|blob| self.sharing_of(*blob).is_some()).collect();
+        self.online.announce(peer, &ours);
     }
 
     /// Notes what a listener holds no longer.
     pub(crate) fn withdraw(&self, peer: NodeId, blobs: &[BlobId]) {
-        self.tracker.withdraw(peer, blobs);
+        self.online.withdraw(peer, blobs);
     }
 
-    /// Listeners who hold a rendition, the nearest first.
-    pub(crate) fn find_peers(&self, blob: BlobId, asker: NodeId) -> Vec<proto::Peer> {
-        let found = {
-            let mut rng = lock(&self.rng);
-            self.tracker.find(blob, asker, NAMED_PEERS, &mut *rng)
-        };
-        let sessions = lock(&self.sessions);
-        let public = sessions.get(&asker).map(|member| member.public);
-        found
-            .into_iter()
-            .filter_map(|peer| Some(sessions.get(&peer.node)?.describe(peer.node, public)))
-            .collect()
-    }
-
-    /// Tells `holder` that `asker` wants to be connected to.
-    pub(crate) fn introduce(&self, asker: NodeId, holder: NodeId) {
-        let sessions = lock(&self.sessions);
-        let (Some(from), Some(to)) = (sessions.get(&asker), sessions.get(&holder)) else { return };
-        let peer = from.describe(asker, Some(to.public));
-        let notice = server_notice::Kind::Introduction(proto::Introduction {
-            peer: Some(peer),
-            ..proto::Introduction::default()
-        });
-        if to.notices.try_send(Box::new(notice)).is_err() {
-            tracing::debug!(?holder, "too slow to be introduced");
+    /// Listeners who hold a rendition, the nearest first; nobody where the
+    /// operator wants it so, or to one who does not share herself. Asks the
+    /// catalogue and perhaps Redis, so it may take a while.
+    pub(crate) fn find_peers(&self, blob: BlobId, asker: Listener) -> Vec<proto::Peer> {
+        if !asker.sharing {
+            return Vec::new();
         }
+        let Some(sharing) = self.sharing_of(blob).filter(are_named) else { return Vec::new() };
+        self.online.find(blob, asker.peer, sharing.catalog.smallest_swarm.into())
+    }
+
+    /// Brings two listeners together for a blob, or for nothing in particular,
+    /// unless the operator wants nobody named for it. May take a while, as
+    /// [`Self::find_peers`].
+    pub(crate) fn introduce(&self, asker: NodeId, holder: NodeId, blob: Option<BlobId>) {
+        let allowed = match blob {
+            Some(blob) => self.sharing_of(blob).is_some_and(|sharing| are_named(&sharing)),
+            None => self.catalog.sharing().is_ok_and(|sharing| sharing.percent > 0),
+        };
+        if allowed {
+            self.online.introduce(self.clock.now(), asker, holder);
+        }
+    }
+
+    /// A listener says where she may be reached; believed as far as it goes.
+    pub(crate) fn reach(&self, peer: NodeId, reach: &proto::Reach) {
+        let port = |port: u32| u16::try_from(port).unwrap_or(0);
+        let proven = reach.observed.iter().take(MAX_PROVEN).filter_map(|observed| {
+            let address = observed.address.parse().ok()?;
+            (self.proof_check)(address, &observed.proof).then_some(address)
+        });
+        let told = Reach {
+            mapped_tcp: port(reach.mapped_tcp_port),
+            mapped_udp: port(reach.mapped_udp_port),
+            proven: proven.collect(),
+            from_listening_port: reach.from_listening_port,
+        };
+        let local = local_addresses(&reach.local_addresses);
+        self.online.reach(self.clock.now(), peer, &local, &told);
+    }
+
+    fn sharing_of(&self, blob: BlobId) -> Option<BlobSharing> {
+        self.policy.of(&self.catalog, self.clock.now(), blob).unwrap_or_else(|error| {
+            tracing::error!("the catalogue failed: {error}");
+            None
+        })
     }
 
     /// How many listeners are online.
     pub fn online(&self) -> usize {
-        lock(&self.sessions).len()
+        self.online.count()
     }
 }
 
-impl Member {
-    fn describe(&self, peer: NodeId, asker: Option<IpAddr>) -> proto::Peer {
-        // Addresses inside a household help only those in the same one, and
-        // are nobody else's business.
-        let shown = if asker == Some(self.public) { self.addresses.len() } else { 1 };
-        proto::Peer {
-            peer_key: bytes::Bytes::copy_from_slice(peer.as_bytes()),
-            addresses: self.addresses.iter().take(shown).map(SocketAddr::to_string).collect(),
-            udp_addresses: Vec::new(),
-        }
-    }
-}
-
-/// A listener's place among those online; given up when dropped.
-pub(crate) struct Membership<'a> {
-    service: &'a Service,
-    peer: NodeId,
-    session: u64,
-}
-
-impl Drop for Membership<'_> {
-    fn drop(&mut self) {
-        let mut sessions = lock(&self.service.sessions);
-        // A listener who came back over a new connection is still here.
-        if sessions.get(&self.peer).is_some_and(|member| member.session == self.session) {
-            sessions.remove(&self.peer);
-            self.service.tracker.disconnect(self.peer);
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Addresses that a listener says her interfaces have; those that are none, or
+/// too many, are not looked at.
+pub(crate) fn local_addresses(named: &[String]) -> Vec<IpAddr> {
+    let named = named.iter().take(MAX_LOCAL_ADDRESSES);
+    named.filter_map(|address| address.parse().ok()).collect()
 }

@@ -1,13 +1,12 @@
 //! One listener's session.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_catalog::{BadPeer, RegisterDeviceError};
 use antiphon_net::{
-    Closed, Connection, StreamError, StreamReceiver, StreamSender, check_peer_key, issue_ticket,
-    wall_clock_ms,
+    Closed, Connection, StreamError, StreamReceiver, StreamSender, Transport, check_peer_key,
+    issue_ticket, wall_clock_ms,
 };
 use antiphon_types::{BlobId, NodeId};
 use antiphon_wire::proto::{
@@ -16,8 +15,10 @@ use antiphon_wire::proto::{
 };
 use bytes::Bytes;
 
+use crate::contact::Seen;
+use crate::online::Arrival;
 use crate::requests;
-use crate::service::{Join, Service};
+use crate::service::{Join, Service, local_addresses};
 
 /// How long a connection may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,14 +26,13 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a refusal may take to reach the other side.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Addresses that a listener may name as its own.
-const MAX_LOCAL_ADDRESSES: usize = 8;
-
 /// A listener who may be served.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listener {
     pub(crate) device: NodeId,
     pub(crate) peer: NodeId,
+    /// Whether she shares; who does not is told of nobody.
+    pub(crate) sharing: bool,
 }
 
 /// Serves a connection until it ends.
@@ -100,7 +100,7 @@ async fn admit(service: &Arc<Service>, device: NodeId, hello: &Hello) -> Result<
     let decision =
         tokio::task::spawn_blocking(move || decide(&shared, device, &agent, &secret, now_ms)).await;
     match decision {
-        Ok(Ok(Decision::Known)) => Ok(Listener { device, peer }),
+        Ok(Ok(Decision::Known)) => Ok(Listener { device, peer, sharing: hello.sharing }),
         Ok(Ok(Decision::NoSecret)) => refuse(
             refused::Reason::NotLoggedIn,
             "this device is not known here; log in with `antiphon login LINK --secret SECRET`",
@@ -184,21 +184,25 @@ async fn welcome(
         // named to anyone, and displaces nobody.
         connection.confirmed().await?;
         let Some((_, remote)) = connection.addresses() else { return Err(Closed::Idle.into()) };
-        let listen_port = match hello.sharing {
-            true => u16::try_from(hello.listen_port).unwrap_or(0),
-            false => 0,
+        let arrival = Arrival {
+            peer: listener.peer,
+            seen: Seen { address: remote, quic: connection.transport() == Some(Transport::Quic) },
+            listen_port: u16::try_from(hello.listen_port).unwrap_or(0),
+            local: local_addresses(&hello.local_addresses),
+            sharing: hello.sharing,
         };
-        let (_membership, mut notices) =
-            service.join(listener.peer, remote, &local_addresses(hello), listen_port);
+        let (_membership, mut notices) = service.online.join(service.clock.now(), &arrival);
         loop {
             tokio::select! {
+                // What came of one notice is told before the next is looked at.
+                biased;
+                Some(notice) = notices.recv() => Box::pin(send(&mut sender, *notice)).await?,
                 notice = receiver.receive_message::<ClientNotice>() => match notice? {
                     Some(notice) => {
                         Box::pin(handle(service, listener, &mut sender, notice)).await?;
                     }
                     None => return Ok(()),
                 },
-                Some(notice) = notices.recv() => Box::pin(send(&mut sender, *notice)).await?,
             }
         }
     }
@@ -224,8 +228,18 @@ async fn handle(
             service.withdraw(listener.peer, &blobs(&withdraw.blobs));
         }
         Some(client_notice::Kind::Introduce(introduce)) => {
-            if let Some(holder) = NodeId::from_slice(&introduce.peer_key) {
-                service.introduce(listener.peer, holder);
+            let blob = match introduce.blob.is_empty() {
+                true => None,
+                false => Some(BlobId::from_slice(&introduce.blob)),
+            };
+            if let Some(holder) = NodeId::from_slice(&introduce.peer_key)
+                && blob != Some(None)
+            {
+                let service = Arc::clone(service);
+                let _ = tokio::task::spawn_blocking(move || {
+                    service.introduce(listener.peer, holder, blob.flatten());
+                })
+                .await;
             }
         }
         Some(client_notice::Kind::RenewTicket(_)) => {
@@ -234,14 +248,10 @@ async fn handle(
         Some(client_notice::Kind::BadPeer(report)) => {
             record_bad_peer(service, listener, &report).await;
         }
+        Some(client_notice::Kind::Reach(reach)) => service.reach(listener.peer, &reach),
         // A second hello changes nothing; a newer client may say what we do
         // not understand.
-        Some(
-            client_notice::Kind::Hello(_)
-            | client_notice::Kind::Reach(_)
-            | client_notice::Kind::SwarmQuery(_),
-        )
-        | None => {}
+        Some(client_notice::Kind::Hello(_) | client_notice::Kind::SwarmQuery(_)) | None => {}
     }
     Ok(())
 }
@@ -263,6 +273,7 @@ async fn record_bad_peer(service: &Arc<Service>, listener: Listener, report: &pr
     let service = Arc::clone(service);
     // Waited for, as announcements are. The catalogue keeps the last hundred.
     let _ = tokio::task::spawn_blocking(move || {
+        service.online.report(service.clock.now(), listener.peer, peer);
         if let Err(error) = service.catalog.record_bad_peer(&report) {
             tracing::error!("a report was lost: {error}");
         }
@@ -276,11 +287,6 @@ fn ticket(service: &Service, listener: Listener) -> proto::SignedTicket {
 
 fn blobs(names: &[Bytes]) -> Vec<BlobId> {
     names.iter().filter_map(|name| BlobId::from_slice(name)).collect()
-}
-
-fn local_addresses(hello: &Hello) -> Vec<IpAddr> {
-    let named = hello.local_addresses.iter().take(MAX_LOCAL_ADDRESSES);
-    named.filter_map(|address| address.parse().ok()).collect()
 }
 
 async fn send(sender: &mut StreamSender, kind: server_notice::Kind) -> Result<(), StreamError> {

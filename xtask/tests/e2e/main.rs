@@ -37,6 +37,8 @@ mod replay;
 mod secrecy;
 #[cfg(target_os = "linux")]
 mod seek;
+#[cfg(target_os = "linux")]
+mod shared_index;
 mod sound;
 #[cfg(target_os = "linux")]
 mod squeeze;

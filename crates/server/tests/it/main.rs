@@ -1,4 +1,5 @@
-//! Behaviour of `antiphon-server ingest`, run as an operator runs it.
+//! Behaviour of `antiphon-server`: `ingest` run as an operator runs it, and the
+//! sessions of listeners.
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -6,6 +7,12 @@
 )]
 
 mod children;
+mod guests;
 mod hostile;
+mod index;
+mod introductions;
 mod made;
+mod reach;
+#[cfg(unix)]
+mod redis;
 mod support;
