@@ -9,7 +9,7 @@ use std::time::Duration;
 use antiphon_handshake::door::DoorCounters;
 use antiphon_handshake::identity::NodeSecret;
 use antiphon_types::NodeId;
-use quinn::{Endpoint, Incoming, Runtime as _, ServerConfig, TokioRuntime};
+use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -57,7 +57,7 @@ impl Acceptor {
         let (listener, socket) = socket::listen(address)?;
         let local_address = listener.local_addr()?;
         let quic = quic::config::server(&secret, &service)?;
-        let aside = Arc::new(Aside::new(TokioRuntime.wrap_udp_socket(socket)?));
+        let aside = Arc::new(Aside::new(socket)?);
         let endpoint = Endpoint::new_with_abstract_socket(
             quic::config::endpoint(),
             Some(quic.clone()),

@@ -67,6 +67,12 @@ impl Dialler {
         self.port.aside.open_way(address);
     }
 
+    /// The same, but the packet goes no further than the second router: it opens
+    /// our side alone.
+    pub(crate) fn knock(&self, address: SocketAddr) {
+        self.port.aside.knock(address);
+    }
+
     /// Takes a socket as one that was accepted, if we listen as `node`.
     pub(crate) fn take_in(&self, node: NodeId, stream: TcpStream) {
         let Ok(from) = stream.peer_addr() else { return };

@@ -16,6 +16,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NOT_SENT_LOW_WATER_BYTES: u32 = 64 * 1024;
 
+/// How far a packet goes that is to pass our NAT and not to reach theirs.
+const NEAR_HOPS: u32 = 2;
+
 /// Connections that the kernel may hold until we take them.
 const BACKLOG: u32 = 1024;
 
@@ -49,6 +52,37 @@ pub(crate) async fn connect(
     };
     tune(&stream)?;
     Ok(stream)
+}
+
+/// The range of a socket's packets while it is short.
+pub(crate) struct Hops<'a> {
+    socket: &'a Socket,
+    is_ipv6: bool,
+    before: u32,
+}
+
+impl<'a> Hops<'a> {
+    /// Makes packets of `socket` to `towards` end at the second router.
+    pub(crate) fn limit(socket: &'a Socket, towards: SocketAddr) -> io::Result<Self> {
+        let is_ipv6 = towards.is_ipv6();
+        let before = if is_ipv6 { socket.unicast_hops_v6()? } else { socket.ttl_v4()? };
+        let hops = Self { socket, is_ipv6, before };
+        hops.set(NEAR_HOPS)?;
+        Ok(hops)
+    }
+
+    /// Makes them go as far as before.
+    pub(crate) fn restore(self) -> io::Result<()> {
+        self.set(self.before)
+    }
+
+    fn set(&self, hops: u32) -> io::Result<()> {
+        if self.is_ipv6 {
+            self.socket.set_unicast_hops_v6(hops)
+        } else {
+            self.socket.set_ttl_v4(hops)
+        }
+    }
 }
 
 async fn connect_from(address: SocketAddr, local: SocketAddr) -> io::Result<TcpStream> {

@@ -23,14 +23,24 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// is tried: a round trip and a lost packet.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Pause before a TCP connection that was refused is tried again, when a hole
-/// is to be punched: the first, and the longest that it grows to. A NAT that
-/// has not heard of the other side may refuse it; soon it has.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+/// Pause before a TCP connection that was refused is tried again, when a hole is
+/// to be punched. A NAT that has not heard of the other side may refuse it, and
+/// ours then takes our packet for answered: the two must be under way at one
+/// time, so the first pauses are short against a round trip. They grow, for
+/// whoever refuses may be no NAT: it gets about 30 packets in all.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
-/// The same between packets that open the way for QUIC.
-const FIRST_OPENER_PAUSE: Duration = Duration::from_millis(25);
+/// How long QUIC opens only our own NAT, by packets that go no further, before any
+/// go to the other side: the time by which the two may begin apart. A packet that
+/// comes to a NAT too early may make it give the other side another port than it
+/// had (Linux does, without a firewall).
+const KNOCKING: Duration = Duration::from_millis(150);
+
+/// Pause between packets that open the way for QUIC.
+const FIRST_OPENER_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest that a pause grows to.
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
 /// What got through.
 pub(super) enum Through {
@@ -127,7 +137,8 @@ impl Attempt {
 
     /// Connects again and again. Either our packet or the other side's is the
     /// first that finds the way open; the kernel joins both to one connection if
-    /// they cross (RFC 9293 section 3.5).
+    /// they cross (RFC 9293 section 3.5), and if ours is not under way when
+    /// theirs comes, we are listening.
     async fn punch_tcp(&self, deadline: Instant) -> Result<Through, Failure> {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -143,14 +154,22 @@ impl Attempt {
             if Instant::now() + pause >= deadline {
                 return Err(failure);
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+            // Not in step with the other side, or the two might miss each other
+            // for ever.
+            tokio::time::sleep(pause.mul_f32(rand::random_range(0.5..1.5))).await;
+            pause = (pause * 5 / 4).min(LONGEST_PAUSE);
         }
     }
 
-    /// Connects, and sends packets meanwhile that cost little and open the way:
-    /// those that quinn repeats are few and large.
+    /// Opens our side, then connects, and sends packets meanwhile that cost
+    /// little and open the way: those that quinn repeats are few and large.
     async fn punch_quic(&self, deadline: Instant) -> Result<Through, Failure> {
+        if let Some(from) = self.dial.from.as_ref().filter(|_| self.address.is_ipv4()) {
+            for _ in 0..KNOCKING.as_millis() / FIRST_OPENER_PAUSE.as_millis() {
+                from.knock(self.address);
+                tokio::time::sleep(FIRST_OPENER_PAUSE).await;
+            }
+        }
         tokio::select! {
             through = self.quic(deadline) => through,
             () = self.open_way() => Err(Failure::Io(io::ErrorKind::TimedOut.into())),

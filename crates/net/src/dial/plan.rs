@@ -16,10 +16,6 @@ const ADDRESS_DELAY: Duration = Duration::from_millis(250);
 /// continent, so that near servers shake hands once and not twice.
 const QUIC_DELAY: Duration = Duration::from_millis(100);
 
-/// How long IPv4 waits for IPv6 when both sides dial at once: long enough to be
-/// second, too short to be missed.
-const IPV4_DELAY: Duration = Duration::from_millis(50);
-
 /// Addresses tried for one connection over one transport: they come from
 /// strangers.
 const MAX_ADDRESSES: usize = 8;
@@ -61,19 +57,11 @@ fn one_by_one(tcp: &[SocketAddr], udp: &[SocketAddr]) -> Vec<Planned> {
 }
 
 fn all_at_once(tcp: &[SocketAddr], udp: &[SocketAddr]) -> Vec<Planned> {
-    let over_tcp = tcp.iter().map(|&address| (address, Transport::Tcp));
-    let over_udp = udp.iter().map(|&address| (address, Transport::Quic));
-    let mut planned: Vec<Planned> = over_tcp
-        .chain(over_udp)
-        .map(|(address, transport)| {
-            let at = if address.is_ipv6() { Duration::ZERO } else { IPV4_DELAY };
-            (at, address, transport)
-        })
-        .collect();
-    planned.sort_by_key(|&(at, ..)| at);
-    // Nothing is waited for if there is nobody to go first.
-    let first = planned.first().map_or(Duration::ZERO, |&(at, ..)| at);
-    planned.iter_mut().for_each(|(at, ..)| *at -= first);
+    let over_tcp = tcp.iter().map(|&address| (Duration::ZERO, address, Transport::Tcp));
+    let over_udp = udp.iter().map(|&address| (Duration::ZERO, address, Transport::Quic));
+    let mut planned: Vec<Planned> = over_tcp.chain(over_udp).collect();
+    // Over IPv4 an attempt begins with some time for NATs, so this is a lead.
+    planned.sort_by_key(|(_, address, _)| address.is_ipv4());
     planned
 }
 
@@ -144,15 +132,13 @@ mod tests {
         let order = [
             (0, "[fd00::1]:7", Transport::Tcp),
             (0, "[fd00::1]:7", Transport::Quic),
-            (50, "10.0.0.1:7", Transport::Tcp),
-            (50, "10.0.0.2:7", Transport::Tcp),
-            (50, "10.0.0.1:7", Transport::Quic),
-            (50, "10.0.0.2:7", Transport::Quic),
+            (0, "10.0.0.1:7", Transport::Tcp),
+            (0, "10.0.0.2:7", Transport::Tcp),
+            (0, "10.0.0.1:7", Transport::Quic),
+            (0, "10.0.0.2:7", Transport::Quic),
         ];
         let punch = Dial { effort: Effort::Punch, ..dial };
-        assert_eq!(planned(punch.clone()).await, expected(&order));
-        let one = Dial { addresses: vec!["10.0.0.1:7".to_owned()], ..punch };
-        assert_eq!(planned(one).await[0].0, 0);
+        assert_eq!(planned(punch).await, expected(&order));
     }
 
     #[tokio::test]

@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quinn::AsyncUdpSocket;
 use quinn::udp::Transmit;
+use quinn::{AsyncUdpSocket, Runtime as _, TokioRuntime};
+use socket2::Socket;
 use tokio::sync::oneshot;
 
 use super::Observed;
 use super::proof::ProofKey;
 use super::stun::{self, TransactionId};
 use crate::bucket::Bucket;
-use crate::socket::canonical;
+use crate::socket::{Hops, canonical};
 use crate::{Clock, wall_clock_ms};
 
 /// Questions that are answered in a second, and at once after a rest: a listener
@@ -38,6 +39,8 @@ const MAX_QUESTIONS: usize = 16;
 /// What uses a UDP socket beside QUIC.
 pub(crate) struct Aside {
     socket: Arc<dyn AsyncUdpSocket>,
+    /// The same, for what quinn does not know of.
+    options: Mutex<Socket>,
     clock: Clock,
     answers: Mutex<Option<Answers>>,
     questions: Mutex<BTreeMap<TransactionId, Question>>,
@@ -56,9 +59,11 @@ struct Question {
 }
 
 impl Aside {
-    pub(crate) fn new(socket: Arc<dyn AsyncUdpSocket>) -> Self {
+    pub(crate) fn new(socket: UdpSocket) -> io::Result<Self> {
+        let options = Mutex::new(Socket::from(socket.try_clone()?));
+        let socket = TokioRuntime.wrap_udp_socket(socket)?;
         let (answers, questions) = (Mutex::new(None), Mutex::default());
-        Self { socket, clock: Clock::start(), answers, questions }
+        Ok(Self { socket, options, clock: Clock::start(), answers, questions })
     }
 
     pub(super) fn socket(&self) -> &Arc<dyn AsyncUdpSocket> {
@@ -74,6 +79,18 @@ impl Aside {
     /// Sends a packet that needs no answer.
     pub(crate) fn open_way(&self, address: SocketAddr) {
         self.send(address, None, &stun::indication(&rand::random()));
+    }
+
+    /// The same with a packet that goes no further than the second router.
+    pub(crate) fn knock(&self, address: SocketAddr) {
+        // One at a time: the range is the socket's. If quinn sends a packet in
+        // this moment, that is lost, and sent again.
+        let options = lock(&self.options);
+        let Ok(hops) = Hops::limit(&options, address) else { return };
+        self.open_way(address);
+        if let Err(error) = hops.restore() {
+            tracing::error!("packets of the UDP socket go no further than two routers: {error}");
+        }
     }
 
     /// Asks `server` where it sees us.
