@@ -1,7 +1,7 @@
 //! What travels beside QUIC on the UDP port: where a server sees us.
 //!
 //! The two highest bits of a packet's first byte tell STUN (00) from QUIC (01 to
-//! 11), as RFC 9443 lays down. See `docs/protocol.md`, section 12.
+//! 11), as RFC 9443 lays down. See `docs/protocol.md`, section 13.
 
 mod aside;
 mod proof;

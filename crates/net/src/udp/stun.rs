@@ -173,6 +173,25 @@ mod tests {
         }
     }
 
+    /// The example of docs/protocol.md, section 13, from another program.
+    #[test]
+    fn the_worked_bytes_are_ours() {
+        let id = std::array::from_fn(|index| u8::try_from(index).unwrap() + 1);
+        let key = ProofKey::from_bytes(&[7; 32]);
+        let answer = |address: &str| {
+            let address = address.parse().unwrap();
+            response(&id, address, &key.prove(address, 1_700_000_000_000))
+        };
+        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let made: [String; 3] =
+            [hex(request(&id)), hex(answer("192.0.2.1:32853")), hex(answer("[2001:db8::1]:32853"))];
+        let page = include_str!("../../../../docs/protocol.md");
+        let lines: String = page.split_whitespace().collect();
+        for message in made {
+            assert!(lines.contains(&message), "{message}");
+        }
+    }
+
     /// T1: who asks with few bytes gets none.
     #[test]
     fn t1_a_short_question_is_not_answered() {
