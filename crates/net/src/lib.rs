@@ -52,6 +52,7 @@ mod dialler;
 mod door;
 mod early;
 pub mod lan;
+mod experience;
 mod link;
 mod metered;
 pub mod portmap;
@@ -75,6 +76,7 @@ pub use credentials::{
 pub use dial::{Dial, Effort};
 pub use dialler::Dialler;
 pub use door::AcceptorLimits;
+pub use experience::Experience;
 pub use link::{ParseLinkError, ServerLink};
 pub use metered::metered;
 pub use stream::{Stream, StreamError, StreamItem, StreamReceiver, StreamSender};

@@ -31,6 +31,9 @@ pub struct Dial {
     pub secret: NodeSecret,
     /// Over what.
     pub transport: Transport,
+    /// What [`Transport::Auto`] begins with: TCP, or QUIC where it is known that
+    /// TCP does not get through (see [`Experience`](crate::Experience)).
+    pub first: Transport,
     /// Where we listen, to leave from that port. Without it any port will do.
     pub from: Option<Dialler>,
     /// How hard to try.
@@ -63,6 +66,7 @@ impl Dial {
             service,
             secret,
             transport: Transport::default(),
+            first: Transport::Tcp,
             from: None,
             effort: Effort::default(),
             attempts: Attempts::default(),

@@ -12,9 +12,10 @@ use crate::Transport;
 /// How long the next address waits for the one before (RFC 8305 section 5).
 const ADDRESS_DELAY: Duration = Duration::from_millis(250);
 
-/// How long QUIC waits for TCP at the same address: a round trip across a
-/// continent, so that near servers shake hands once and not twice.
-const QUIC_DELAY: Duration = Duration::from_millis(100);
+/// How long the second transport, QUIC in general, waits for the first at the same
+/// address: a round trip across a continent, so that near servers shake hands once
+/// and not twice.
+const SECOND_DELAY: Duration = Duration::from_millis(100);
 
 /// Addresses tried for one connection over one transport: they come from
 /// strangers.
@@ -40,17 +41,23 @@ pub(super) async fn plan(dial: &Dial) -> (Vec<Planned>, Option<io::Error>) {
         }
     };
     let planned = match dial.effort {
-        Effort::Once => one_by_one(&tcp, &udp),
+        Effort::Once => one_by_one(&tcp, &udp, dial.first),
         Effort::Punch => all_at_once(&tcp, &udp),
     };
     (planned, failure)
 }
 
-fn one_by_one(tcp: &[SocketAddr], udp: &[SocketAddr]) -> Vec<Planned> {
-    let wait = if tcp.is_empty() { Duration::ZERO } else { QUIC_DELAY };
+fn one_by_one(tcp: &[SocketAddr], udp: &[SocketAddr], first: Transport) -> Vec<Planned> {
+    let (tcp_waits, quic_waits) = match first {
+        _ if tcp.is_empty() || udp.is_empty() => (Duration::ZERO, Duration::ZERO),
+        Transport::Quic => (SECOND_DELAY, Duration::ZERO),
+        Transport::Auto | Transport::Tcp => (Duration::ZERO, SECOND_DELAY),
+    };
     let starts = || (0_u32..).map(|number| ADDRESS_DELAY * number);
-    let over_tcp = starts().zip(tcp).map(|(at, &address)| (at, address, Transport::Tcp));
-    let over_udp = starts().zip(udp).map(|(at, &address)| (at + wait, address, Transport::Quic));
+    let over_tcp =
+        starts().zip(tcp).map(|(at, &address)| (at + tcp_waits, address, Transport::Tcp));
+    let over_udp =
+        starts().zip(udp).map(|(at, &address)| (at + quic_waits, address, Transport::Quic));
     let mut planned: Vec<Planned> = over_tcp.chain(over_udp).collect();
     planned.sort_by_key(|&(at, ..)| at);
     planned
@@ -121,6 +128,11 @@ mod tests {
         assert_eq!(
             planned(quic).await,
             expected(&[(0, "10.0.0.1:7", Transport::Quic), (250, "10.0.0.2:7", Transport::Quic)])
+        );
+        let quic_first = Dial { first: Transport::Quic, ..both.clone() };
+        assert_eq!(
+            planned(quic_first).await[..2],
+            expected(&[(0, "10.0.0.1:7", Transport::Quic), (100, "10.0.0.1:7", Transport::Tcp)])
         );
         let apart = Dial { udp_addresses: vec!["10.0.0.1:9".to_owned()], ..both };
         assert_eq!(planned(apart).await[1], (100, "10.0.0.1:9".to_owned(), Transport::Quic));

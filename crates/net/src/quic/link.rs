@@ -18,6 +18,7 @@ use super::identity::node_of;
 use super::stream::{QuicReceiver, QuicSender, notice};
 use super::window::SendWindow;
 use crate::dial::{Dial, Effort};
+use crate::socket::canonical;
 
 /// Times that other tasks run before a close is taken to be on its way.
 const CLOSE_TURNS: u32 = 64;
@@ -118,13 +119,13 @@ impl QuicLink {
 
     pub(crate) fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
         let mut local = self.endpoint().local_addr().ok()?;
-        let remote = self.connection.remote_address();
+        let remote = canonical(self.connection.remote_address());
         match self.connection.local_ip() {
             Some(ip) => local.set_ip(ip.to_canonical()),
             None if local.ip().is_unspecified() => local.set_ip(self.source(remote)?),
             None => {}
         }
-        Some((local, SocketAddr::new(remote.ip().to_canonical(), remote.port())))
+        Some((local, remote))
     }
 
     fn endpoint(&self) -> &Endpoint {

@@ -182,14 +182,21 @@ mod tests {
             let address = address.parse().unwrap();
             response(&id, address, &key.prove(address, 1_700_000_000_000))
         };
-        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let made: [String; 3] =
-            [hex(request(&id)), hex(answer("192.0.2.1:32853")), hex(answer("[2001:db8::1]:32853"))];
-        let page = include_str!("../../../../docs/protocol.md");
-        let lines: String = page.split_whitespace().collect();
-        for message in made {
-            assert!(lines.contains(&message), "{message}");
-        }
+        let hex =
+            |bytes: Vec<u8>| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+        let asked = format!("000100342112a4420102030405060708090a0b0ce4a70030{}", "00".repeat(48));
+        assert_eq!(hex(request(&id)), asked);
+        assert_eq!(
+            hex(answer("192.0.2.1:32853")),
+            "010100282112a4420102030405060708090a0b0c002000080001a147e112a643\
+             e4a700180000018bcfe5680095b8a346dcaa3ad5988668a244c71e78"
+        );
+        assert_eq!(
+            hex(answer("[2001:db8::1]:32853")),
+            "010100342112a4420102030405060708090a0b0c002000140002a1470113a9fa\
+             0102030405060708090a0b0de4a700180000018bcfe5680007040e7b75644df8\
+             ade9f748b08786df"
+        );
     }
 
     /// T1: who asks with few bytes gets none.
