@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use antiphon_net::ProofKey;
 use antiphon_net::identity::NodeSecret;
 use antiphon_types::TrackId;
 use zeroize::Zeroizing;
@@ -60,6 +61,13 @@ impl Keys {
         let mut id = [0; TrackId::BYTES];
         id.copy_from_slice(&hash.as_bytes()[..TrackId::BYTES]);
         TrackId::new(id)
+    }
+
+    /// Proves to listeners where they are seen. The same at all servers of a
+    /// service: each believes what another has seen.
+    pub(crate) fn proof_key(&self) -> ProofKey {
+        let key = blake3::derive_key("antiphon server 2026 proofs", self.content.as_slice());
+        ProofKey::from_bytes(&Zeroizing::new(key))
     }
 }
 

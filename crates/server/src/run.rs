@@ -30,6 +30,7 @@ impl Running {
     pub async fn start(service: Service, listen: SocketAddr) -> io::Result<Self> {
         let (secret, node) = (service.keys.node.clone(), service.node());
         let acceptor = Acceptor::bind(listen, secret, node, AcceptorLimits::default()).await?;
+        acceptor.tell_addresses(service.keys.proof_key());
         Ok(Self { service: Arc::new(service), acceptor })
     }
 

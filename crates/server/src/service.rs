@@ -1,14 +1,14 @@
 //! What all sessions of a server share.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use antiphon_catalog::{BlobSharing, Catalog};
-use antiphon_net::Clock;
+use antiphon_net::{Clock, Proof, ProofKey, wall_clock_ms};
 use antiphon_store::Origin;
 use antiphon_tracker::{Limits, MemoryTracker};
 use antiphon_types::{BlobId, NodeId};
@@ -27,9 +27,6 @@ pub(crate) const LEASE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 6
 
 /// Addresses that a listener may name as her own.
 const MAX_LOCAL_ADDRESSES: usize = 8;
-
-/// Whether an address was proven by what was shown for it.
-type ProofCheck = dyn Fn(SocketAddr, &[u8]) -> bool + Send + Sync;
 
 /// Who may register a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +75,7 @@ pub struct Service {
     pub(crate) served: Served,
     pub(crate) online: Online,
     policy: Policy,
-    proof_check: Box<ProofCheck>,
+    proof_key: ProofKey,
     relayed: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
 }
 
@@ -120,9 +117,11 @@ impl Service {
     pub fn open(folder: &Path, name: String, join: Join) -> Result<Self, ServiceError> {
         std::fs::create_dir_all(folder)
             .map_err(|source| ServiceError::Folder { path: folder.to_owned(), source })?;
+        let keys = Keys::open(folder)?;
+        let proof_key = keys.proof_key();
         Ok(Self {
             name,
-            keys: Keys::open(folder)?,
+            keys,
             join,
             catalog: Catalog::open(folder.join("catalog.sqlite"))?,
             origin: Origin::open(&folder.join("blobs"))?,
@@ -133,7 +132,7 @@ impl Service {
                 rand::random(),
             )))),
             policy: Policy::default(),
-            proof_check: Box::new(|_, _| false),
+            proof_key,
             relayed: Mutex::default(),
         })
     }
@@ -152,16 +151,6 @@ impl Service {
         self.online = Online::new(Index::Redis(Arc::new(tracker)));
         self.relayed = Mutex::new(Some(relayed));
         Ok(())
-    }
-
-    /// Sets what tells whether an address was proven: given the address and
-    /// the proof that a listener showed for it, whether this server's UDP port
-    /// made that proof lately. Without it no such address is believed.
-    pub fn set_proof_check(
-        &mut self,
-        check: impl Fn(SocketAddr, &[u8]) -> bool + Send + Sync + 'static,
-    ) {
-        self.proof_check = Box::new(check);
     }
 
     /// What other servers pass on to this one, if they share an index. Once.
@@ -210,8 +199,9 @@ impl Service {
     pub(crate) fn reach(&self, peer: NodeId, reach: &proto::Reach) {
         let port = |port: u32| u16::try_from(port).unwrap_or(0);
         let proven = reach.observed.iter().take(MAX_PROVEN).filter_map(|observed| {
-            let address = observed.address.parse().ok()?;
-            (self.proof_check)(address, &observed.proof).then_some(address)
+            let (address, proof) =
+                (observed.address.parse().ok()?, Proof::from_slice(&observed.proof)?);
+            self.proof_key.check(address, &proof, wall_clock_ms()).is_ok().then_some(address)
         });
         let told = Reach {
             mapped_tcp: port(reach.mapped_tcp_port),

@@ -156,11 +156,8 @@ impl Guest {
         let key = peer.node_id();
         let proof = prove_peer_key(&peer, &device.node_id(), &house.node);
         let connection = Connection::dial(Dial {
-            addresses: vec![house.address.to_string()],
-            node: house.node,
-            service: house.node,
-            secret: device,
             transport: Transport::Tcp,
+            ..Dial::new(vec![house.address.to_string()], house.node, house.node, device)
         });
         let hello = Hello {
             minor: proto::MINOR_VERSION,

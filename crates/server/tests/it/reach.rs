@@ -1,5 +1,7 @@
 //! What a listener says of where she is reached is believed only so far.
 
+use antiphon_net::identity::NodeSecret;
+use antiphon_net::{Acceptor, Observed};
 use antiphon_wire::proto::{Hello, ProvenAddress, Reach};
 use bytes::Bytes;
 
@@ -50,24 +52,32 @@ async fn nobody_sends_others_to_a_stranger() {
 }
 
 #[tokio::test]
-async fn what_is_proven_is_believed() {
-    let house = House::open_with(None, |service| {
-        service.set_proof_check(|address, proof| proof == address.to_string().as_bytes());
-    })
-    .await;
-    let proven = |address: &str, proof: &'static str| ProvenAddress {
+async fn what_the_servers_udp_port_proved_is_believed_and_of_no_other_address() {
+    let house = House::open().await;
+    let other = House::open().await;
+    let secret = NodeSecret::generate(&mut rand::rng());
+    let door = Acceptor::bind(([127, 0, 0, 1], 0).into(), secret, house.node, Default::default());
+    let door = door.await.unwrap();
+    let seen_here = door.dialler().observe(house.address).await.unwrap();
+    let seen_there = door.dialler().observe(other.address).await.unwrap();
+    assert_eq!(seen_here.address, door.local_address());
+    let shown = |address: &str, seen: &Observed| ProvenAddress {
         address: address.into(),
-        proof: Bytes::from_static(proof.as_bytes()),
+        proof: Bytes::copy_from_slice(seen.proof.as_bytes()),
     };
+    let proven = seen_here.address.to_string();
     let observed = vec![
-        proven("203.0.113.5:4000", "203.0.113.5:4000"),
-        proven("198.51.100.9:53", "203.0.113.5:4000"),
-        proven("[2001:db8::5]:7001", "[2001:db8::5]:7001"),
+        shown("198.51.100.9:53", &seen_here),
+        shown(&proven, &seen_there),
+        shown(&proven, &seen_here),
     ];
-    let reach = Reach { observed, ..Reach::default() };
-    let (tcp, udp) = seen(&house, Hello::default(), reach).await;
-    assert_eq!(tcp, ["[2001:db8::5]:7001", "127.0.0.1:7001"]);
-    assert_eq!(udp, ["[2001:db8::5]:7001", "203.0.113.5:4000", "127.0.0.1:7001"]);
+    let (tcp, udp) = seen(&house, Hello::default(), Reach { observed, ..Reach::default() }).await;
+    assert_eq!(tcp, ["127.0.0.1:7001"]);
+    assert_eq!(udp, [proven.as_str(), "127.0.0.1:7001"]);
+    // A server of another service believes nothing of it.
+    let observed = vec![shown(&proven, &seen_here)];
+    let (_, udp) = seen(&other, Hello::default(), Reach { observed, ..Reach::default() }).await;
+    assert_eq!(udp, [""; 0]);
 }
 
 #[tokio::test]
