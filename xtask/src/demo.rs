@@ -16,7 +16,7 @@ use crate::binaries;
 use crate::failure::{Context as _, Failure, Result};
 use catalogue::Catalogue;
 #[cfg(target_os = "linux")]
-pub(crate) use catalogue::of_one as catalogue_of_one;
+pub(crate) use catalogue::{of_lengths as catalogue_of_lengths, of_one as catalogue_of_one};
 pub(crate) use processes::Server;
 
 /// Arguments of `cargo xtask demo`.

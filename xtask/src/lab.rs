@@ -14,19 +14,31 @@ pub mod args;
 #[cfg(target_os = "linux")]
 mod capture;
 #[cfg(target_os = "linux")]
+mod carrier;
+#[cfg(target_os = "linux")]
 pub mod crowd;
 #[cfg(target_os = "linux")]
 mod flood;
 #[cfg(target_os = "linux")]
 mod forward;
 #[cfg(target_os = "linux")]
+mod internet;
+#[cfg(target_os = "linux")]
+mod interrupt;
+#[cfg(target_os = "linux")]
 pub mod link;
 #[cfg(target_os = "linux")]
 mod namespace;
+#[cfg(target_os = "linux")]
+pub mod nat;
+#[cfg(target_os = "linux")]
+mod nodes;
 pub mod policy;
 #[cfg(target_os = "linux")]
 pub mod priority;
 pub mod probe;
+#[cfg(target_os = "linux")]
+pub mod release;
 #[cfg(target_os = "linux")]
 mod run;
 pub mod shape;
@@ -52,6 +64,13 @@ pub enum Lab {
     /// strangers flood it. Linux.
     #[cfg(target_os = "linux")]
     Crowd(crowd::CrowdArgs),
+    /// Try which listeners find each other behind which routers. Linux, root.
+    #[cfg(target_os = "linux")]
+    Nat(Box<nat::NatArgs>),
+    /// Release a new track to many listeners at once, over a narrow uplink. Linux,
+    /// root.
+    #[cfg(target_os = "linux")]
+    Release(Box<release::ReleaseArgs>),
     /// Compare the eviction policies of the store on generated plays.
     Policy(policy::PolicyArgs),
     /// Measure a link: one side serves, the other measures.
@@ -80,6 +99,10 @@ pub fn run(lab: &Lab) -> Result<ExitCode> {
         Lab::Priority(args) => priority::run(args).map(|()| ExitCode::SUCCESS),
         #[cfg(target_os = "linux")]
         Lab::Crowd(args) => crowd::run(args).map(|()| ExitCode::SUCCESS),
+        #[cfg(target_os = "linux")]
+        Lab::Nat(args) => nat::run(args),
+        #[cfg(target_os = "linux")]
+        Lab::Release(args) => release::run(args),
         Lab::Policy(args) => policy::run(args).map(|()| ExitCode::SUCCESS),
         Lab::Probe(probe) => probe::run(probe).map(|()| ExitCode::SUCCESS),
     }

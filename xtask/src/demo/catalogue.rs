@@ -38,6 +38,24 @@ pub(crate) fn of_one(binaries: &Binaries, folder: &Path) -> Result<()> {
     Catalogue::synthesise(binaries, folder, &SONGS[..1]).map(drop)
 }
 
+/// Makes a song of each length in seconds and ingests them; their ids, in order.
+#[cfg(target_os = "linux")]
+pub(crate) fn of_lengths(
+    binaries: &Binaries,
+    folder: &Path,
+    seconds: &[u32],
+) -> Result<Vec<String>> {
+    let music = folder.join("music");
+    std::fs::create_dir_all(&music)?;
+    for (seconds, seed) in seconds.iter().zip(1..) {
+        let path = music.join(format!("{seed:03}.wav"));
+        synth::write_wav(&path, seed, *seconds).context(|| format!("write {}", path.display()))?;
+    }
+    let catalogue = Catalogue::ingest(binaries, folder, &music)?;
+    std::fs::remove_dir_all(&music)?;
+    Ok(catalogue.tracks.into_iter().map(|(track, _)| track).collect())
+}
+
 impl Catalogue {
     /// Makes all songs and ingests them.
     pub(super) fn of_all(binaries: &Binaries, folder: &Path) -> Result<Self> {

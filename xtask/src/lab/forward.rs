@@ -32,6 +32,8 @@ pub struct Counters {
     pub packets: u64,
     /// Bytes of the IP packets that came out.
     pub bytes: u64,
+    /// What of them stands behind the headers of TCP and UDP.
+    pub payload: u64,
     /// Packets lost on their way, as the shape asks for.
     pub lost: u64,
     /// Packets that found the queue full.
@@ -43,6 +45,7 @@ pub struct Counters {
 pub(super) struct SharedCounters {
     packets: AtomicU64,
     bytes: AtomicU64,
+    payload: AtomicU64,
     lost: AtomicU64,
     dropped: AtomicU64,
 }
@@ -52,6 +55,7 @@ impl SharedCounters {
         Counters {
             packets: self.packets.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
+            payload: self.payload.load(Ordering::Relaxed),
             lost: self.lost.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
         }
@@ -229,6 +233,7 @@ impl Forwarder {
                 let counters = &self.counters[1 - first.to];
                 counters.packets.fetch_add(1, Ordering::Relaxed);
                 counters.bytes.fetch_add(length as u64, Ordering::Relaxed);
+                counters.payload.fetch_add(payload(&first.packet), Ordering::Relaxed);
             }
             if self.spare.len() < BATCH {
                 self.spare.push(first.packet);
@@ -238,8 +243,44 @@ impl Forwarder {
     }
 }
 
+/// Bytes behind the header of TCP or UDP; 0 for anything else, and for IPv6 with
+/// headers in between.
+fn payload(packet: &[u8]) -> u64 {
+    const TCP: u8 = 6;
+    const UDP: u8 = 17;
+    let nibble =
+        |at: usize, shift: u8| packet.get(at).map_or(0, |byte| usize::from(byte >> shift & 15));
+    let (protocol, ip) = match nibble(0, 4) {
+        4 => (packet.get(9), nibble(0, 0) * 4),
+        _ => (packet.get(6), 40),
+    };
+    let header = match protocol {
+        Some(&TCP) => ip + nibble(ip + 12, 4) * 4,
+        Some(&UDP) => ip + 8,
+        _ => packet.len(),
+    };
+    packet.len().saturating_sub(header) as u64
+}
+
 /// What woke the loop.
 struct Ready {
     devices: [bool; 2],
     bell: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payload_is_what_stands_behind_the_headers() {
+        let mut tcp = vec![0; 20 + 32 + 100];
+        (tcp[0], tcp[9], tcp[20 + 12]) = (0x45, 6, 0x80);
+        assert_eq!(payload(&tcp), 100);
+        let mut udp = vec![0; 40 + 8 + 7];
+        (udp[0], udp[6]) = (0x60, 17);
+        assert_eq!(payload(&udp), 7);
+        assert_eq!(payload(&[0x45, 0, 0]), 0, "cut off");
+        assert_eq!(payload(&[]), 0);
+    }
 }

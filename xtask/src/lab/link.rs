@@ -1,19 +1,15 @@
 //! Two network namespaces joined by a link in user space.
 
-use std::io::Write as _;
+use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
-use std::{fs, io, thread};
 
 use super::capture::Capture;
+use super::carrier::Carrier;
 pub use super::forward::Counters;
-use super::forward::{self, Forwarder, SharedCounters};
 use super::namespace::{self, Namespace};
-use super::shape::{Direction, Shape};
+use super::shape::Shape;
 use super::tun;
 use crate::failure::{Context as _, Failure, Result};
 
@@ -107,16 +103,7 @@ pub fn unavailable() -> Option<String> {
 #[derive(Debug)]
 pub struct Link {
     sides: [Namespace; 2],
-    counters: Arc<[SharedCounters; 2]>,
-    /// `None` once the link is closed.
-    forwarder: Option<RunningForwarder>,
-}
-
-#[derive(Debug)]
-struct RunningForwarder {
-    commands: mpsc::Sender<forward::Command>,
-    bell: UnixStream,
-    thread: JoinHandle<io::Result<()>>,
+    carrier: Carrier,
 }
 
 impl Link {
@@ -135,20 +122,9 @@ impl Link {
         let device = |side: Side| connect(&sides[side.index()], side);
         let devices = [device(Side::A)?, device(Side::B)?];
 
-        let counters = Arc::<[SharedCounters; 2]>::default();
-        let directions = [
-            Direction::new(options.a_to_b, options.seed, 0),
-            Direction::new(options.b_to_a, options.seed, 1),
-        ];
-        let (commands, received) = mpsc::channel();
-        let (bell, rung) = UnixStream::pair().context(|| "make a socket pair".to_owned())?;
-        let shared = Arc::clone(&counters);
-        let forwarder = Forwarder::new(devices, directions, shared, capture, received, rung);
-        let thread = thread::Builder::new()
-            .name("lab link".to_owned())
-            .spawn(move || forwarder.run())
-            .context(|| "start the thread of the link".to_owned())?;
-        Ok(Self { sides, counters, forwarder: Some(RunningForwarder { commands, bell, thread }) })
+        let shapes = [options.a_to_b, options.b_to_a];
+        let carrier = Carrier::start(devices, shapes, options.seed, capture)?;
+        Ok(Self { sides, carrier })
     }
 
     /// Starts a process on one side. It finds its address in
@@ -160,9 +136,7 @@ impl Link {
     pub fn spawn(&self, side: Side, command: &mut Command) -> Result<Child> {
         command.env("ANTIPHON_LAB_SELF", side.address().to_string());
         command.env("ANTIPHON_LAB_PEER", side.other().address().to_string());
-        let program = command.get_program().to_string_lossy().into_owned();
-        let started = self.within(side, || command.spawn())?;
-        started.context(|| format!("start `{program}` on side {side:?}"))
+        self.sides[side.index()].spawn(command)
     }
 
     /// Runs `work` on a thread that lives on one side: sockets it opens belong
@@ -178,7 +152,7 @@ impl Link {
     /// What became so far of the packets that came from `side`.
     #[must_use]
     pub fn counters(&self, side: Side) -> Counters {
-        self.counters[side.index()].read()
+        self.carrier.counters(side.index())
     }
 
     /// Makes the direction out of `side` behave otherwise. What is under way
@@ -188,11 +162,7 @@ impl Link {
     ///
     /// The link has failed; [`Link::close`] says why.
     pub fn reshape(&self, side: Side, shape: Shape) -> Result<()> {
-        let dead = || Failure::new("the link has failed");
-        let forwarder = self.forwarder.as_ref().ok_or_else(dead)?;
-        let command = forward::Command::Reshape(side.index(), shape);
-        forwarder.commands.send(command).map_err(|_| dead())?;
-        (&forwarder.bell).write_all(b"!").map_err(|_| dead())
+        self.carrier.reshape(side.index(), shape)
     }
 
     /// Ends the processes on one side: SIGTERM, and after three seconds
@@ -212,13 +182,10 @@ impl Link {
     }
 
     fn stop(&mut self) -> Result<()> {
-        let Some(forwarder) = self.forwarder.take() else { return Ok(()) };
         for side in &self.sides {
             side.end_processes();
         }
-        drop(forwarder.bell);
-        let ended = forwarder.thread.join().map_err(|_| Failure::new("the link panicked"))?;
-        ended.context(|| "the link failed".to_owned())
+        self.carrier.stop()
     }
 }
 
@@ -249,8 +216,9 @@ fn connect(namespace: &Namespace, side: Side) -> Result<fs::File> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
+    use std::io::{Read as _, Write as _};
     use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+    use std::thread;
     use std::time::Duration;
 
     use super::*;

@@ -1,15 +1,16 @@
 //! Network namespaces that are removed when they are dropped.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{io, process, thread};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
 use crate::failure::{Context as _, Failure, Result};
@@ -55,6 +56,30 @@ impl Namespace {
         ip(&[&["-n", self.name.as_str()], arguments].concat())
     }
 
+    /// Runs lines of `ip` on this namespace, all of them or up to the first that
+    /// fails.
+    pub(super) fn ip_lines(&self, lines: &str) -> Result<()> {
+        let mut command = Command::new("ip");
+        feed(command.args(["-n", &self.name, "-batch", "-"]), lines).map(drop)
+    }
+
+    /// Has `nft` read a script on this namespace.
+    pub(super) fn nft(&self, script: &str) -> Result<()> {
+        self.within(|| feed(Command::new("nft").args(["-f", "-"]), script))?.map(drop)
+    }
+
+    /// Sets a value of `/proc/sys/net`, which shows each namespace its own.
+    pub(super) fn set(&self, name: &str, value: &str) -> Result<()> {
+        let path = Path::new("/proc/sys/net").join(name);
+        let written = self.within(|| fs::write(&path, value))?;
+        written.context(|| format!("write {}", path.display()))
+    }
+
+    /// Hands an interface of this namespace to another, under another name.
+    pub(super) fn give(&self, interface: &str, to: &Self, name: &str) -> Result<()> {
+        self.ip(&["link", "set", interface, "netns", &to.name, "name", name])
+    }
+
     /// Runs `work` on a thread that lives in this namespace: the sockets it
     /// opens and the processes it starts belong there, and stay there when
     /// they are handed out.
@@ -69,6 +94,19 @@ impl Namespace {
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         })
+    }
+
+    /// Starts a process in this namespace.
+    ///
+    /// It begins with no signal blocked, whatever is blocked here: a child
+    /// inherits that.
+    pub(super) fn spawn(&self, command: &mut Command) -> Result<Child> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let started = self.within(|| {
+            SigSet::empty().thread_set_mask()?;
+            command.spawn()
+        })?;
+        started.context(|| format!("start `{program}` in {}", self.name))
     }
 
     /// Asks every process in the namespace to end, and makes those that do
@@ -122,6 +160,23 @@ pub(super) fn remove_leftovers() {
 fn names() -> io::Result<Vec<String>> {
     let entries = fs::read_dir(NAMES)?;
     entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// Runs a command on some input; what it says on standard output.
+fn feed(command: &mut Command, input: &str) -> Result<Output> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().context(|| format!("start `{program}`"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that ends before it has read all says why on standard error.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output().context(|| format!("wait for `{program}`"))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Failure::new(format!("`{program}` on\n{input}\n{}", said.trim())))
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {

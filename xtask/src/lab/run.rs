@@ -20,7 +20,8 @@ const INTERRUPTS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP
 /// The link cannot be made or fails, or a command does not start.
 pub(super) fn run(args: &LinkArgs) -> Result<ExitCode> {
     // Signals are taken from a file, by this thread alone: that is why they
-    // are blocked before any other thread starts. Commands start unblocked.
+    // are blocked before any other thread starts. Commands start unblocked:
+    // `Link::spawn` sees to that.
     let mut watched = SigSet::from_iter(INTERRUPTS);
     watched.add(Signal::SIGCHLD);
     watched.thread_block().context(|| "block signals".to_owned())?;
