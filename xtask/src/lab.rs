@@ -43,6 +43,8 @@ pub mod release;
 mod run;
 pub mod shape;
 #[cfg(target_os = "linux")]
+pub mod swarm;
+#[cfg(target_os = "linux")]
 mod tun;
 pub mod units;
 
@@ -71,6 +73,10 @@ pub enum Lab {
     /// root.
     #[cfg(target_os = "linux")]
     Release(Box<release::ReleaseArgs>),
+    /// Fetch tracks from a few seeds on slow links, with the server's help and
+    /// without. Linux, root.
+    #[cfg(target_os = "linux")]
+    Swarm(Box<swarm::SwarmArgs>),
     /// Compare the eviction policies of the store on generated plays.
     Policy(policy::PolicyArgs),
     /// Measure a link: one side serves, the other measures.
@@ -103,6 +109,8 @@ pub fn run(lab: &Lab) -> Result<ExitCode> {
         Lab::Nat(args) => nat::run(args),
         #[cfg(target_os = "linux")]
         Lab::Release(args) => release::run(args),
+        #[cfg(target_os = "linux")]
+        Lab::Swarm(args) => swarm::run(args),
         Lab::Policy(args) => policy::run(args).map(|()| ExitCode::SUCCESS),
         Lab::Probe(probe) => probe::run(probe).map(|()| ExitCode::SUCCESS),
     }

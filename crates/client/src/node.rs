@@ -291,6 +291,9 @@ impl Node {
                 }
                 self.listener.handle_block(now, play, source, transfer, block, bytes);
                 if self.listener.missing_blocks_of(play) == Some(0) {
+                    if let Some(track) = self.track_play_mut(play) {
+                        track.note_whole();
+                    }
                     self.track_completed();
                 }
             }

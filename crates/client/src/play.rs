@@ -113,6 +113,9 @@ impl TrackPlay {
             started_ms: wall_clock_ms(),
             listened_ms: 0,
             first_byte_ms: 0.0,
+            first_block_ms: 0.0,
+            first_15s_ms: 0.0,
+            whole_ms: 0.0,
             first_sound_ms: 0.0,
             clicked: clicked.is_some(),
             switches: 0,
@@ -184,6 +187,22 @@ impl TrackPlay {
         match source {
             Source::Server => self.record.bytes.server += u64::from(bytes),
             Source::Peer(_) => self.record.bytes.peers += u64::from(bytes),
+        }
+        let Some(clicked) = self.clicked else { return };
+        let record = &mut self.record;
+        if record.first_block_ms == 0.0 {
+            record.first_block_ms = millis(clicked.elapsed());
+        }
+        let fetched = record.bytes.server + record.bytes.peers;
+        if record.first_15s_ms == 0.0 && fetched >= 15 * u64::from(self.bitrate.kbps()) * 125 {
+            record.first_15s_ms = millis(clicked.elapsed());
+        }
+    }
+
+    /// All of it is there.
+    pub(crate) fn note_whole(&mut self) {
+        if let Some(clicked) = self.clicked.filter(|_| self.record.whole_ms == 0.0) {
+            self.record.whole_ms = millis(clicked.elapsed());
         }
     }
 

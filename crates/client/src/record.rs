@@ -62,6 +62,13 @@ pub struct PlayRecord {
     /// From the click to the first byte of audio off a network; 0 if none was
     /// needed.
     pub first_byte_ms: f64,
+    /// From the click until the first block was there, verified and stored; 0 if
+    /// none came off a network.
+    pub first_block_ms: f64,
+    /// The same of as many bytes as 15 s of music have at this bitrate.
+    pub first_15s_ms: f64,
+    /// The same of all that the cache did not have.
+    pub whole_ms: f64,
     /// From the click to the first sample handed to the sink; of a track that
     /// merely followed, 0.
     pub first_sound_ms: f64,
@@ -406,6 +413,9 @@ mod tests {
             started_ms: 5,
             listened_ms: 60_000,
             first_byte_ms: 1.5,
+            first_block_ms: 1.75,
+            first_15s_ms: 90.0,
+            whole_ms: 400.0,
             first_sound_ms: 2.25,
             clicked: true,
             switches: 0,

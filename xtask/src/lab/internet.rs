@@ -136,8 +136,7 @@ impl House {
 
     /// Makes its link behave otherwise.
     pub(super) fn reshape(&self, access: Access) -> Result<()> {
-        self.link.reshape(HOME, access.up)?;
-        self.link.reshape(CORE, access.down)
+        reshape(&self.link, access)
     }
 }
 
@@ -182,6 +181,11 @@ impl Internet {
         (self.server_link.counters(HOME), self.server_link.counters(CORE))
     }
 
+    /// Makes the server's link behave otherwise.
+    pub(super) fn reshape_server(&self, access: Access) -> Result<()> {
+        reshape(&self.server_link, access)
+    }
+
     /// Adds a household with so many computers; its number.
     ///
     /// # Errors
@@ -220,6 +224,11 @@ impl Internet {
     pub(super) fn houses(&self) -> &[House] {
         &self.houses
     }
+}
+
+fn reshape(link: &Carrier, access: Access) -> Result<()> {
+    link.reshape(HOME, access.up)?;
+    link.reshape(CORE, access.down)
 }
 
 /// An address that looks public: of each network, N.

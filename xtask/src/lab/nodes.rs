@@ -277,6 +277,12 @@ pub(super) struct PeerUp {
 pub(super) struct Play {
     pub(super) track: String,
     pub(super) first_byte_ms: f64,
+    #[serde(default)]
+    pub(super) first_block_ms: f64,
+    #[serde(default)]
+    pub(super) first_15s_ms: f64,
+    #[serde(default)]
+    pub(super) whole_ms: f64,
     pub(super) first_sound_ms: f64,
     pub(super) stalls: u32,
     pub(super) stalled_ms: f64,
@@ -329,6 +335,30 @@ pub(super) fn cpu_seconds(process: u32) -> Result<f64> {
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
     Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
+}
+
+/// The most memory that a process had at a time, in bytes.
+pub(super) fn peak_memory(process: u32) -> Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).context(|| format!("read {path}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kib.ok_or_else(|| Failure::new(format!("{path} tells no VmHWM")))? * 1024)
+}
+
+/// Copies a folder with all in it.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).context(|| format!("read {}", from.display()))? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
 }
 
 /// Logs little, unless the caller wants more.

@@ -1,15 +1,14 @@
 //! One pair at a time: a server, a holder, an asker.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::binaries::Binaries;
-use crate::failure::{Context as _, Failure, Result};
+use crate::failure::{Failure, Result};
 use crate::lab::internet::nat::{Nat, Transport};
 use crate::lab::internet::{Host, House};
-use crate::lab::nodes::{Client, Line, Service, Start};
+use crate::lab::nodes::{Client, Line, Service, Start, copy};
 
 /// The port of the first lane's server.
 const FIRST_PORT: u16 = 7700;
@@ -158,19 +157,4 @@ impl Lane {
 fn now_ms() -> Result<u64> {
     let now = SystemTime::UNIX_EPOCH.elapsed()?;
     u64::try_from(now.as_millis()).map_err(|_| Failure::new("the clock is far in the future"))
-}
-
-/// Copies a folder with all in it.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from).context(|| format!("read {}", from.display()))? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &to)?;
-        } else {
-            fs::copy(entry.path(), to)?;
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,270 @@
+//! Who takes part: the server, the seeds, and a client that fetches.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::binaries::Binaries;
+use crate::demo::catalogue_of_lengths;
+use crate::failure::{Failure, Result};
+use crate::lab::internet::nat::Nat;
+use crate::lab::internet::{Access, House, Internet};
+use crate::lab::interrupt;
+use crate::lab::nodes::{Client, Play, Service, Start, copy};
+
+/// Heard before anything is measured, and between: in seconds.
+const BEFORE: u32 = 5;
+/// Long enough that beginnings count for little.
+const LONG: u32 = 300;
+/// Tracks have from so many seconds on, up to twice that.
+const SHORTEST: u32 = 50;
+/// How fast a track is heard that is only to be had.
+const HASTE: u32 = 1_000;
+/// How long a track may take at that; and how long anything else may.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A download is over when the link was at rest for this long; it is given up
+/// after that long.
+const QUIET: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(12);
+/// What passes a link at rest: keep-alives and the like, in bytes.
+const MURMUR: u64 = 2_000;
+/// How long links may take to come about, and what follows to settle.
+const LINKING: Duration = Duration::from_secs(8);
+const REST: Duration = Duration::from_secs(1);
+/// House of the client, and those of the seeds.
+const CLIENT: usize = 0;
+const SEEDS: usize = 4;
+const PORT: u16 = 20_000;
+
+/// The network and everybody on it but the client.
+pub(super) struct Stage {
+    binaries: Binaries,
+    folder: PathBuf,
+    transport: String,
+    /// The short one, the ones to fetch, the long one.
+    tracks: Vec<String>,
+    seeds: Vec<Client>,
+    service: Service,
+    internet: Internet,
+}
+
+impl Stage {
+    /// Makes music, hears all of it once, and lays it into the seeds' caches.
+    pub(super) fn build(
+        binaries: &Binaries,
+        folder: &Path,
+        tracks: usize,
+        transport: &str,
+    ) -> Result<Self> {
+        let lengths = (0_u32..).take(tracks).map(|track| SHORTEST + track * 37 % SHORTEST);
+        let lengths: Vec<u32> = [BEFORE].into_iter().chain(lengths).chain([LONG]).collect();
+        let tracks = catalogue_of_lengths(binaries, folder, &lengths)?;
+        if tracks.len() != lengths.len() {
+            return Err(Failure::new("the music was not ingested whole"));
+        }
+        let mut internet = Internet::new(Access::default(), 1)?;
+        for _ in 0..=SEEDS {
+            internet.add_house(Nat::None, Access::default(), 1)?;
+        }
+        let service = Service::start(binaries, &folder.join("server"), internet.server(), 7700)?;
+        let stage = Self {
+            binaries: binaries.clone(),
+            folder: folder.to_owned(),
+            transport: transport.to_owned(),
+            tracks,
+            seeds: Vec::new(),
+            service,
+            internet,
+        };
+        stage.hear_everything()?;
+        Ok(stage)
+    }
+
+    /// The folder of a listener who knows every track.
+    fn knowing(&self) -> PathBuf {
+        self.folder.join("knowing")
+    }
+
+    fn hear_everything(&self) -> Result<()> {
+        let playlist = self.folder.join("everything");
+        fs::write(&playlist, self.tracks.join("\n"))?;
+        let folder = self.knowing();
+        let start = self.start(&folder, &playlist.to_string_lossy(), HASTE);
+        let mut client = Client::start(&self.binaries, self.internet.house(CLIENT).host(0), start)?;
+        for track in 0..self.tracks.len() {
+            let heard = |line: &crate::lab::nodes::Line| line.play().map(|play| play.finished);
+            if client.wait_for(track, PATIENCE, heard)? != Some(true) {
+                return Err(Failure::new("a track was not heard whole"));
+            }
+            let next = client.events.iter().skip(track).position(|line| line.play().is_some());
+            client.events.drain(track..track + next.unwrap_or(0));
+        }
+        client.stop()?;
+        for seed in 0..SEEDS {
+            copy(&folder.join("cache"), &self.seed_folder(seed).join("cache"))?;
+        }
+        Ok(fs::remove_dir_all(folder.join("cache"))?)
+    }
+
+    fn start<'a>(&'a self, folder: &'a Path, track: &'a str, speed: u32) -> Start<'a> {
+        let link = self.service.link();
+        Start { link, folder, transport: &self.transport, port: PORT, track, kbps: 160, speed }
+    }
+
+    fn seed_folder(&self, seed: usize) -> PathBuf {
+        self.folder.join(format!("seed-{seed}"))
+    }
+
+    /// Gives every link its shape.
+    pub(super) fn shape(&self, server: Access, client: Access, seeds: &[Access]) -> Result<()> {
+        self.internet.reshape_server(server)?;
+        self.internet.house(CLIENT).reshape(client)?;
+        let houses = self.internet.houses().iter().skip(CLIENT + 1);
+        houses.zip(seeds).try_for_each(|(house, access)| house.reshape(*access))
+    }
+
+    /// Lets so many seeds be there.
+    pub(super) fn start_seeds(&mut self, count: usize) -> Result<()> {
+        for seed in self.seeds.len()..count {
+            let client = self.seed(seed)?;
+            self.seeds.push(client);
+        }
+        interrupt::wait(REST)
+    }
+
+    fn seed(&self, seed: usize) -> Result<Client> {
+        let folder = self.seed_folder(seed);
+        let host = self.internet.house(CLIENT + 1 + seed).host(0);
+        let start = self.start(&folder, &self.tracks[0], 1);
+        let mut client = Client::start(&self.binaries, host, start)?;
+        let up = client.wait_for(0, PATIENCE, |line| line.is_server_up().then_some(()))?;
+        up.ok_or_else(|| Failure::new("a seed has no session"))?;
+        Ok(client)
+    }
+
+    pub(super) const fn service(&self) -> &Service {
+        &self.service
+    }
+
+    pub(super) fn freeze_seed(&self, seed: usize, frozen: bool) {
+        self.seeds[seed].freeze(frozen);
+    }
+
+    pub(super) fn kill_seed(&self, seed: usize) {
+        self.seeds[seed].kill();
+    }
+
+    /// Starts a seed again that was killed.
+    pub(super) fn restart_seed(&mut self, seed: usize) -> Result<()> {
+        self.seeds[seed] = self.seed(seed)?;
+        Ok(())
+    }
+
+    /// The number of the long track.
+    pub(super) const fn long_track(&self) -> usize {
+        self.tracks.len() - 2
+    }
+
+    fn track(&self, number: usize) -> &str {
+        &self.tracks[1 + number]
+    }
+}
+
+/// A client that fetches, and what is looked at meanwhile.
+pub(super) struct Listening {
+    client: Client,
+    /// Where the events of the play begin, and what had passed the link.
+    from: usize,
+    passed: u64,
+}
+
+/// One track that was fetched.
+#[derive(Debug)]
+pub(super) struct Measured {
+    pub(super) play: Play,
+    /// What passed the client's link both ways, without headers.
+    pub(super) payload: u64,
+}
+
+impl Listening {
+    /// A client that has heard nothing, with its session and links.
+    pub(super) fn start(stage: &Stage, name: &str) -> Result<Self> {
+        Self::start_in(stage, &stage.folder.join(name))
+    }
+
+    /// A client that knows all tracks, and has none of them.
+    pub(super) fn start_knowing(stage: &Stage, name: &str) -> Result<Self> {
+        let folder = stage.folder.join(name);
+        copy(&stage.knowing(), &folder)?;
+        Self::start_in(stage, &folder)
+    }
+
+    fn start_in(stage: &Stage, folder: &Path) -> Result<Self> {
+        let host = stage.internet.house(CLIENT).host(0);
+        let start = stage.start(folder, &stage.tracks[0], 1);
+        let mut client = Client::start(&stage.binaries, host, start)?;
+        let heard = client.wait_for(0, PATIENCE, |line| line.play().map(|_| ()))?;
+        heard.ok_or_else(|| Failure::new("the client hears nothing"))?;
+        let seeds = stage.seeds.len();
+        interrupt::wait_for(LINKING, || {
+            client.read()?;
+            let links = client.events.iter().filter(|line| line.peer_up().is_some()).count();
+            Ok((links >= seeds).then_some(()))
+        })?;
+        interrupt::wait(REST)?;
+        Ok(Self { client, from: 0, passed: 0 })
+    }
+
+    pub(super) fn process(&self) -> u32 {
+        self.client.id()
+    }
+
+    /// Lets everything settle.
+    pub(super) fn rest(&self) -> Result<()> {
+        interrupt::wait(REST)
+    }
+
+    /// Asks for a track.
+    pub(super) fn click(&mut self, stage: &Stage, track: usize) -> Result<()> {
+        self.client.read()?;
+        self.from = self.client.events.len();
+        self.passed = payload(stage.internet.house(CLIENT));
+        self.client.order(&format!("play {}", stage.track(track)))
+    }
+
+    /// Goes on to something else; what was heard of the track.
+    pub(super) fn leave(&mut self, stage: &Stage, track: usize) -> Result<Measured> {
+        let payload = payload(stage.internet.house(CLIENT)) - self.passed;
+        self.client.order(&format!("play {}", stage.tracks[0]))?;
+        let track = stage.track(track);
+        let of_it = |play: &&Play| play.track == track;
+        let heard =
+            self.client.wait_for(self.from, PATIENCE, |line| line.play().filter(of_it).cloned())?;
+        let play = heard.ok_or_else(|| Failure::new("a play is not recorded"))?;
+        Ok(Measured { play, payload })
+    }
+
+    /// Fetches a track: until nothing more comes.
+    pub(super) fn fetch(&mut self, stage: &Stage, track: usize) -> Result<Measured> {
+        self.click(stage, track)?;
+        let house = stage.internet.house(CLIENT);
+        let (mut at_rest, mut passed) = (Instant::now(), self.passed);
+        interrupt::wait_for(LONGEST, || {
+            let now = payload(house);
+            if now > passed + MURMUR {
+                (at_rest, passed) = (Instant::now(), now);
+            }
+            Ok((at_rest.elapsed() > QUIET).then_some(()))
+        })?;
+        self.leave(stage, track)
+    }
+
+    pub(super) fn stop(self) -> Result<()> {
+        self.client.stop()
+    }
+}
+
+fn payload(house: &House) -> u64 {
+    let (up, down) = house.passed();
+    up.payload + down.payload
+}
