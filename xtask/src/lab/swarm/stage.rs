@@ -10,7 +10,7 @@ use crate::failure::{Failure, Result};
 use crate::lab::internet::nat::Nat;
 use crate::lab::internet::{Access, House, Internet};
 use crate::lab::interrupt;
-use crate::lab::nodes::{Client, Play, Service, Start, copy};
+use crate::lab::nodes::{Client, Line, Play, Service, Start, copy};
 
 /// Heard before anything is measured, and between: in seconds.
 const BEFORE: u32 = 5;
@@ -89,15 +89,17 @@ impl Stage {
         let playlist = self.folder.join("everything");
         fs::write(&playlist, self.tracks.join("\n"))?;
         let folder = self.knowing();
-        let start = self.start(&folder, &playlist.to_string_lossy(), HASTE);
+        let playlist = playlist.to_string_lossy().into_owned();
+        let start = self.start(&folder, &playlist, HASTE);
         let mut client = Client::start(&self.binaries, self.internet.house(CLIENT).host(0), start)?;
-        for track in 0..self.tracks.len() {
-            let heard = |line: &crate::lab::nodes::Line| line.play().map(|play| play.finished);
-            if client.wait_for(track, PATIENCE, heard)? != Some(true) {
+        let mut from = 0;
+        for _ in &self.tracks {
+            let heard = |line: &Line| line.play().map(|play| play.finished);
+            if client.wait_for(from, PATIENCE, heard)? != Some(true) {
                 return Err(Failure::new("a track was not heard whole"));
             }
-            let next = client.events.iter().skip(track).position(|line| line.play().is_some());
-            client.events.drain(track..track + next.unwrap_or(0));
+            let next = client.events.iter().skip(from).position(|line| line.play().is_some());
+            from += next.map_or(0, |next| next + 1);
         }
         client.stop()?;
         for seed in 0..SEEDS {
