@@ -21,6 +21,8 @@ pub enum Tool {
     Strace,
     /// Network namespaces and TUN devices: see [`crate::lab`].
     Link,
+    /// Rules of routers in the lab.
+    Nft,
     /// Runs the client of `docs/python`: see [`python`].
     Python,
     /// Keeps the index that several servers share.
@@ -29,13 +31,14 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ffmpeg,
         Self::Ogg123,
         Self::Pulseaudio,
         Self::Tcpdump,
         Self::Strace,
         Self::Link,
+        Self::Nft,
         Self::Python,
         Self::Redis,
     ];
@@ -50,6 +53,7 @@ impl Tool {
             Self::Tcpdump => "tcpdump",
             Self::Strace => "strace",
             Self::Link => "lab link",
+            Self::Nft => "nft",
             Self::Python => "python",
             Self::Redis => "redis-server",
         }
@@ -63,6 +67,7 @@ impl Tool {
             Self::Pulseaudio => "a sound server plays what was sent, sample for sample",
             Self::Tcpdump => "a capture of the traffic shows nothing in the clear",
             Self::Strace => "the store killed in, and failed by, real system calls",
+            Self::Nft => "routers of the lab are what they are said to be",
             Self::Link => "sessions, first sound and recovery over a slow or failing link",
             Self::Python => "a client written from docs/protocol.md alone logs in and plays",
             Self::Redis => "several servers share one index, which may come and go",
@@ -79,6 +84,7 @@ impl Tool {
             Self::Tcpdump => (&["--version"], "tcpdump"),
             Self::Strace => return strace_absent(),
             Self::Link => return link_absent(),
+            Self::Nft => (&["--version"], "nftables"),
             Self::Python => return python_absent(),
             Self::Redis => (&["--version"], "redis-server"),
         };

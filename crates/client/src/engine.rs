@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use antiphon_listener::{Config, Listener, Source, UserPolicy};
 use antiphon_net::identity::NodeSecret;
 use antiphon_net::lan::{Lan, LanConfig};
-use antiphon_net::{Acceptor, AcceptorLimits, Attempts, Clock, ServerLink, Transport};
+use antiphon_net::{Acceptor, AcceptorLimits, Attempts, Clock, ServerLink, Transport, metered};
 use antiphon_store::{OpenError, Store};
 use antiphon_types::{Bitrate, TrackId};
 use antiphon_wire::proto::{reply, request};
@@ -30,6 +30,9 @@ use crate::settings::{DataDir, Peers, Upload};
 use crate::sound::SinkKind;
 use crate::standing::Standing;
 use crate::trouble::DiskTrouble;
+
+/// How often the system is asked whether the network is metered.
+const METERED_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What an engine needs to know.
 pub struct EngineConfig {
@@ -357,6 +360,9 @@ impl Engine {
             let presence = LanConfig::new(config.link.node, node_id, port);
             background.spawn(watch_lan(presence, events.clone()));
         }
+        if !config.upload.metered {
+            background.spawn(heed_metered(giving.clone()));
+        }
         if let Some(dialler) = dialler.filter(|_| sharing) {
             background.spawn(tell_reach(session.clone(), dialler));
         }
@@ -461,6 +467,15 @@ fn open_store(
             Ok(Store::in_memory(config))
         }
         opened => opened,
+    }
+}
+
+/// Gives nothing while the system says that the network costs by the byte (B10).
+async fn heed_metered(giving: Giving) {
+    let mut due = tokio::time::interval(METERED_INTERVAL);
+    loop {
+        due.tick().await;
+        giving.close(metered().await == Some(true));
     }
 }
 

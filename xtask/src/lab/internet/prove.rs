@@ -213,3 +213,36 @@ fn runtime() -> Result<Runtime> {
 const fn any(port: u16) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Access;
+    use super::*;
+    use crate::tools::Tool;
+
+    /// Two households of each kind, those of the second round behind the others.
+    fn internet(kinds: &[Nat]) -> Internet {
+        let mut internet = Internet::new(Access::default(), 1).unwrap();
+        for nat in kinds.iter().chain(kinds) {
+            internet.add_house(*nat, Access::default(), 1).unwrap();
+        }
+        internet
+    }
+
+    #[test]
+    fn routers_are_what_they_are_said_to_be_and_a_lie_is_found_out() {
+        if !Tool::Link.present_or_skip() || !Tool::Nft.present_or_skip() {
+            return;
+        }
+        let kinds = [Nat::Address, Nat::Port, Nat::Symmetric, Nat::NoUdp];
+        let lies = all(&internet(&kinds), &kinds).unwrap();
+        assert!(lies.is_empty(), "{lies:?}");
+        let told = [Nat::FullCone, Nat::Symmetric, Nat::Symmetric, Nat::NoUdp];
+        let lies = all(&internet(&kinds), &told).unwrap();
+        let about = |what: &str| lies.iter().any(|lie| lie.what.starts_with(what));
+        assert!(about("full-cone, tcp") && about("full-cone, quic"), "{lies:?}");
+        assert!(about("symmetric, tcp") && about("symmetric, quic"), "{lies:?}");
+        assert!(about("symmetric and symmetric, quic: meet"), "{lies:?}");
+        assert!(!about("no-udp, "), "{lies:?}");
+    }
+}
