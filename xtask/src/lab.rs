@@ -35,6 +35,8 @@ pub mod nat;
 mod nodes;
 pub mod policy;
 #[cfg(target_os = "linux")]
+pub mod presence;
+#[cfg(target_os = "linux")]
 pub mod priority;
 pub mod probe;
 #[cfg(target_os = "linux")]
