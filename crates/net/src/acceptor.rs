@@ -77,7 +77,8 @@ impl Acceptor {
     }
 
     /// Dials from the port at which this listens, as [`Dial::from`](crate::Dial).
-    /// It may be used for as long as anybody likes, also when this is gone.
+    /// It may be used for as long as anybody likes, also when this is gone; as
+    /// long the UDP port stays taken.
     pub fn dialler(&self) -> Dialler {
         self.dialler.clone()
     }
