@@ -7,8 +7,8 @@ use std::time::Duration;
 use antiphon_mesh::Grant;
 use antiphon_net::identity::NodeSecret;
 use antiphon_net::{
-    Acceptor, Attempts, Connection, CredentialError, Dial, Dialler, Effort, Stream, StreamError,
-    Transport, check_ticket, wall_clock_ms,
+    Acceptor, Attempts, Closed, Connection, CredentialError, Dial, Dialler, Effort, Stream,
+    StreamError, Transport, check_ticket, wall_clock_ms,
 };
 use antiphon_store::{AsyncStore, ProofCursor, Store};
 use antiphon_types::{BlobId, BlockRange, Class, NodeId};
@@ -94,6 +94,10 @@ impl Neighbourhood {
             Ok(stream) => self.linked(connection, stream, true).await,
             Err(error) => {
                 tracing::debug!(peer = ?node, "no link: {error}");
+                if matches!(error, LinkError::Stream(StreamError::Closed(Closed::Met))) {
+                    // The other's call is being accepted, and says hello.
+                    tokio::time::sleep(HELLO_TIMEOUT).await;
+                }
                 let _ = self.events.send(Event::DialFailed { node, effort });
             }
         }

@@ -65,7 +65,7 @@ struct IngestArgs {
 #[derive(Args)]
 struct RunArgs {
     /// Address and TCP port to listen on
-    #[arg(long, default_value = "0.0.0.0:7700", value_name = "ADDRESS:PORT")]
+    #[arg(long, default_value = "[::]:7700", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
     /// Name or address under which listeners reach this host; for the link
     #[arg(long, value_name = "HOST")]

@@ -248,7 +248,11 @@ fn play() -> Play {
 
 fn playing(manifest: SignedManifest) -> Playing {
     let key = Bytes::from_static(&[3; 32]);
-    let peer = Peer { peer_key: key.clone(), addresses: vec!["192.0.2.1:7".to_owned()] };
+    let peer = Peer {
+        peer_key: key.clone(),
+        addresses: vec!["192.0.2.1:7".to_owned()],
+        udp_addresses: Vec::new(),
+    };
     Playing {
         manifest: Some(manifest),
         leases: vec![Lease { kbps: 160, key, expires_ms: 9 }],

@@ -42,7 +42,7 @@ struct Common {
     peers: Option<Peers>,
     /// Address and port, of TCP and UDP, where other listeners may connect; port 0 takes
     /// any that is free
-    #[arg(long, global = true, default_value = "0.0.0.0:0", value_name = "ADDRESS:PORT")]
+    #[arg(long, global = true, default_value = "[::]:0", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
     /// Over what to connect: auto, tcp or quic
     #[arg(long, global = true, env = "ANTIPHON_TRANSPORT", default_value_t, value_name = "NAME")]
