@@ -124,7 +124,7 @@ pub(crate) struct Node {
     pub(crate) uploads: BTreeMap<NodeId, Vec<oneshot::Sender<()>>>,
     pub(crate) uploads_paused: Arc<AtomicBool>,
     pub(crate) reporting: bool,
-    /// What the server was told is held whole.
+    /// What the server was told is held, or being fetched.
     pub(crate) announced: BTreeSet<BlobId>,
     pub(crate) ticks: u32,
 }
@@ -290,6 +290,7 @@ impl Node {
                     track.count_block(play, source, (block, bytes), first_byte);
                 }
                 self.listener.handle_block(now, play, source, transfer, block, bytes);
+                self.announce_begun(play);
                 if self.listener.missing_blocks_of(play) == Some(0) {
                     if let Some(track) = self.track_play_mut(play) {
                         track.note_whole();
@@ -485,20 +486,29 @@ impl Node {
         self.announce_changes();
     }
 
-    /// Tells the tracker what has come to be held whole since it was last told,
-    /// and what has been evicted.
+    /// Tells the tracker of a track that is being fetched, so that others find what
+    /// there is of it: a new one spreads before anybody has all of it.
+    fn announce_begun(&mut self, play: PlayId) {
+        if self.blob_of(play).is_some_and(|blob| !self.announced.contains(&blob)) {
+            self.announce_changes();
+        }
+    }
+
+    /// Tells the tracker what has come to be held whole, or begun to be fetched,
+    /// since it was last told, and what has been evicted.
     fn announce_changes(&mut self) {
         if self.sharing != Peers::On {
             return;
         }
         let entries = self.store.list();
-        let whole: BTreeSet<BlobId> =
+        let mut shared: BTreeSet<BlobId> =
             entries.iter().filter(|entry| entry.complete).map(|entry| entry.blob).collect();
-        let new: Vec<BlobId> = whole.difference(&self.announced).copied().collect();
-        let gone: Vec<BlobId> = self.announced.difference(&whole).copied().collect();
+        shared.extend(self.listener.mesh().wanted().iter().map(|wanted| wanted.blob));
+        let new: Vec<BlobId> = shared.difference(&self.announced).copied().collect();
+        let gone: Vec<BlobId> = self.announced.difference(&shared).copied().collect();
         self.session.announce(&new);
         self.session.withdraw(&gone);
-        self.announced = whole;
+        self.announced = shared;
     }
 
     fn track_completed(&mut self) {

@@ -664,14 +664,14 @@ pub struct Ticket {
     #[prost(uint64, tag = "5")]
     pub expires_ms: u64,
 }
-/// The sender holds these blobs whole and serves them.
+/// The sender holds these blobs, or is fetching them, and serves what it has of them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Announce {
     /// 32 bytes each, at most 1000 in a message.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub blobs: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
-/// The sender no longer holds these blobs.
+/// The sender no longer holds these blobs, nor fetches them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Withdraw {
     /// 32 bytes each, at most 1000 in a message.
