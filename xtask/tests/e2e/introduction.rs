@@ -11,9 +11,9 @@ fn a_listener_that_cannot_be_reached_is_introduced() {
     let _holder = a.hold(track, &[]);
     let b = service.listener("b");
     let mut play = b.click(track, 8, &[]);
-    let link = b.wait_for_event("peer_up");
-    assert_eq!(link["dialled"], false, "she was told to connect");
-    assert_eq!(a.wait_for_event("peer_up")["dialled"], true);
+    // Both were told to connect at once, so whose call was first is chance.
+    b.wait_for_event("peer_up");
+    a.wait_for_event("peer_up");
     let play = ended(&b, &mut play);
     play.assert_heard_without_a_stall(track);
     assert!(play.bytes("peers") > 0, "{play:?}");
