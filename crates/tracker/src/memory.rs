@@ -9,11 +9,11 @@ use rand_core::Rng;
 
 use crate::hash::HashKey;
 use crate::peer::Peer;
-use crate::place::{Nearness, Whereabouts};
+use crate::place::{Digest, Nearness, Whereabouts};
 use crate::ranking::Ranking;
 use crate::regions::Regions;
 use crate::shards::{Name, Shard, Shards};
-use crate::swarm::Swarm;
+use crate::swarm::{Entry, Swarm};
 use crate::{AnnounceError, Announced, ConnectError, Health, Holder, Limits, Place, Tracker};
 
 /// An index in memory, for one server and all its cores.
@@ -36,7 +36,10 @@ use crate::{AnnounceError, Announced, ConnectError, Health, Holder, Limits, Plac
 /// A peer is in a swarm exactly if the swarm is in its list: both are changed
 /// under both locks. The exception is a peer that leaves. It gives up its list at
 /// once, is named to nobody from then on, and keeps its number until the last
-/// swarm has forgotten it, so that no number in a swarm is another peer's.
+/// swarm has forgotten it, so that no number in a swarm is another peer's. What
+/// decides when a peer is named is copied into each of its swarms, so that a search
+/// looks at those peers alone that it names; when that changes, which is seldom, the
+/// peer's swarms are told one by one.
 pub struct MemoryTracker {
     limits: Limits,
     regions: Regions,
@@ -131,8 +134,8 @@ impl MemoryTracker {
             return false;
         }
         let name = known.or_else(|| shard.insert(hash, Swarm::new(blob)));
-        let entered = name.filter(|name| self.enter_swarm(node, peer, *name));
-        let Some(name) = entered else {
+        let entered = name.and_then(|name| Some((name, self.enter_swarm(node, peer, name)?)));
+        let Some((name, entry)) = entered else {
             if !replaces {
                 self.entries.fetch_sub(1, Ordering::Relaxed);
             }
@@ -146,15 +149,33 @@ impl MemoryTracker {
         if replaces && let Some(oldest) = swarm.remove_oldest() {
             self.leave_swarm(oldest, name);
         }
-        swarm.push(peer, self.limits.holders_per_blob);
+        swarm.push(entry, self.limits.holders_per_blob);
         true
     }
 
-    /// Notes a swarm with the peer; false if it has no room, or left meanwhile.
-    fn enter_swarm(&self, node: NodeId, peer: Name, swarm: Name) -> bool {
-        let mut shard = self.peers.of_name(peer);
-        let peer = shard.get_mut(peer).filter(|peer| peer.is(node));
-        peer.is_some_and(|peer| peer.enter(swarm, self.limits.blobs_per_peer))
+    /// Notes a swarm with the peer, and gives what the swarm is to note; `None` if
+    /// the peer has no room, or left meanwhile.
+    fn enter_swarm(&self, node: NodeId, name: Name, swarm: Name) -> Option<Entry> {
+        let mut shard = self.peers.of_name(name);
+        let peer = shard.get_mut(name).filter(|peer| peer.is(node))?;
+        peer.enter(swarm, self.limits.blobs_per_peer).then(|| peer.entry(name))
+    }
+
+    /// Has the swarms of a peer take a new copy of what decides when it is named.
+    /// Each takes what holds when it does, so that the last change stays.
+    fn update_swarms(&self, (peer, swarms): (Name, Vec<Name>)) {
+        for name in swarms {
+            let mut shard = self.swarms.of_name(name);
+            let entry = self.peers.of_name(peer).get(peer).map(|known| known.entry(peer));
+            if let (Some(swarm), Some(entry)) = (shard.get_mut(name), entry) {
+                swarm.update(entry);
+            }
+        }
+    }
+
+    /// How near a peer is, by all that is known of it.
+    fn nearness(&self, here: Option<&(Name, Whereabouts)>, peer: Name) -> Option<Nearness> {
+        self.peers.of_name(peer).get(peer).map(|peer| nearness(here, peer))
     }
 
     /// Strikes a swarm from the peer's list.
@@ -190,8 +211,14 @@ impl Tracker for MemoryTracker {
         if let Some(name) = shard.find(hash, |peer| peer.node == node)
             && let Some(peer) = shard.get_mut(name)
         {
+            let moved = peer.whereabouts != whereabouts;
             peer.whereabouts = whereabouts;
             peer.contact = place.contact;
+            let named_in = (name, peer.holdings().to_vec());
+            drop(shard);
+            if moved {
+                self.update_swarms(named_in);
+            }
             return Ok(());
         }
         let full = ConnectError::Full(self.limits.peers);
@@ -247,7 +274,13 @@ impl Tracker for MemoryTracker {
     }
 
     fn handle_health(&self, peer: NodeId, health: Health) {
-        self.peer(peer, |_, peer| peer.rank = health.rank());
+        let changed = self.peer(peer, |name, peer| {
+            let before = std::mem::replace(&mut peer.rank, health.rank());
+            (before != peer.rank).then(|| (name, peer.holdings().to_vec()))
+        });
+        if let Some(named_in) = changed.flatten() {
+            self.update_swarms(named_in);
+        }
     }
 
     fn find(&self, blob: BlobId, asker: NodeId, limit: usize, rng: &mut dyn Rng) -> Vec<Holder> {
@@ -263,25 +296,32 @@ impl Tracker for MemoryTracker {
             return Vec::new();
         }
         let mut ranking = Ranking::with_capacity(holders.len());
+        let digest = here.as_ref().map(|(_, here)| Digest::new(here));
         for (index, holder) in holders.iter().enumerate() {
-            if here.as_ref().is_some_and(|(asker, _)| asker == holder) {
+            if here.as_ref().is_some_and(|(asker, _)| *asker == holder.peer) {
                 continue;
             }
-            let peers = self.peers.of_name(*holder);
-            let Some(peer) = peers.get(*holder).filter(|peer| !peer.is_gone()) else { continue };
-            let nearness =
-                here.as_ref().map_or(Nearness::Any, |(_, here)| here.nearness(&peer.whereabouts));
-            ranking.push(index, nearness, peer.rank, rng);
+            let nearness = digest.map_or(Some(Nearness::Any), |it| it.nearness(holder.digest));
+            // Under one roof, perhaps: those few are looked at.
+            let nearness = nearness.or_else(|| self.nearness(here.as_ref(), holder.peer));
+            ranking.push(index, nearness.unwrap_or(Nearness::Any), holder.rank, rng);
         }
         let best = ranking.best(limit.min(self.limits.answer));
-        let named = best.filter_map(|(index, nearness)| {
-            let holder = holders[index];
+        let named = best.filter_map(|index| {
+            let holder = holders[index].peer;
             let peers = self.peers.of_name(holder);
+            // One who is leaving just now is left out.
             let peer = peers.get(holder).filter(|peer| !peer.is_gone())?;
+            let nearness = nearness(here.as_ref(), peer);
             Some(Holder { node: peer.node, nearness, contact: Arc::clone(&peer.contact) })
         });
         named.collect()
     }
+}
+
+/// How near a peer is to the asker, if it is known where that one is.
+fn nearness(here: Option<&(Name, Whereabouts)>, peer: &Peer) -> Nearness {
+    here.map_or(Nearness::Any, |(_, here)| here.nearness(&peer.whereabouts))
 }
 
 impl fmt::Debug for MemoryTracker {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use antiphon_types::{NodeId, Timestamp};
 
-use crate::place::Whereabouts;
+use crate::place::{Digest, Whereabouts};
 use crate::shards::Name;
+use crate::swarm::Entry;
 
 /// A peer, and what must be undone when it leaves.
 #[derive(Debug)]
@@ -33,6 +34,16 @@ impl Peer {
         since: Timestamp,
     ) -> Self {
         Self { node, whereabouts, rank: 0, gone: false, contact, since, holdings: Vec::new() }
+    }
+
+    /// What a swarm keeps of it, under its name.
+    pub(crate) fn entry(&self, name: Name) -> Entry {
+        Entry { peer: name, digest: Digest::new(&self.whereabouts), rank: self.rank }
+    }
+
+    /// The swarms it is in.
+    pub(crate) fn holdings(&self) -> &[Name] {
+        &self.holdings
     }
 
     /// Whether it is the peer `node`, and has not left.

@@ -27,24 +27,11 @@ impl Ranking {
         self.0.push(nearness << 56 | rank << 48 | chance << 16 | index);
     }
 
-    /// Indices and nearness of the best, the best first.
-    pub(crate) fn best(mut self, count: usize) -> impl Iterator<Item = (usize, Nearness)> {
-        if count < self.0.len() {
-            if count > 0 {
-                self.0.select_nth_unstable(count - 1);
-            }
-            self.0.truncate(count);
-        }
+    /// Indices of the best, the best first.
+    pub(crate) fn best(mut self, count: usize) -> impl Iterator<Item = usize> {
         self.0.sort_unstable();
-        self.0.into_iter().map(|key| {
-            let nearness = match key >> 56 {
-                0 => Nearness::LocalNetwork,
-                1 => Nearness::PublicAddress,
-                2 => Nearness::Region,
-                _ => Nearness::Any,
-            };
-            (usize::from(u16::try_from(key & 0xffff).unwrap_or(0)), nearness)
-        })
+        self.0.truncate(count);
+        self.0.into_iter().map(|key| usize::from(u16::try_from(key & 0xffff).unwrap_or(0)))
     }
 }
 
@@ -65,9 +52,7 @@ mod tests {
             for (index, (nearness, rank)) in all.into_iter().enumerate() {
                 ranking.push(index, nearness, rank, &mut rng);
             }
-            let expected =
-                [(1, LocalNetwork), (4, PublicAddress), (3, Region), (2, Region), (0, Any)];
-            assert_eq!(ranking.best(9).collect::<Vec<_>>(), expected);
+            assert_eq!(ranking.best(9).collect::<Vec<_>>(), [1, 4, 3, 2, 0]);
         }
     }
 }

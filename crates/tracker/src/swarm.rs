@@ -2,16 +2,26 @@
 
 use antiphon_types::BlobId;
 
+use crate::place::Digest;
 use crate::shards::Name;
 
 /// The peers that hold a blob, in the order of their latest announcements.
 ///
-/// A plain row: with 20 of four bytes each, moving them all is cheaper than
-/// any structure that would avoid it.
+/// A plain row: with 20 of 16 bytes each, moving them all is cheaper than any
+/// structure that would avoid it, and to rank them is to read five cache lines.
 #[derive(Debug)]
 pub(crate) struct Swarm {
     pub(crate) blob: BlobId,
-    holders: Vec<Name>,
+    holders: Vec<Entry>,
+}
+
+/// A holder, with a copy of what decides when it is named.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) peer: Name,
+    pub(crate) digest: Digest,
+    /// See [`Health::rank`](crate::Health::rank).
+    pub(crate) rank: u8,
 }
 
 impl Swarm {
@@ -20,34 +30,43 @@ impl Swarm {
     }
 
     /// From the longest ago to the most recent.
-    pub(crate) fn holders(&self) -> &[Name] {
+    pub(crate) fn holders(&self) -> &[Entry] {
         &self.holders
     }
 
     /// Makes a holder the most recent; false if it is none.
     pub(crate) fn refresh(&mut self, peer: Name) -> bool {
-        let position = self.holders.iter().position(|holder| *holder == peer);
-        position.map(|index| self.holders[index..].rotate_left(1)).is_some()
+        self.position(peer).map(|index| self.holders[index..].rotate_left(1)).is_some()
+    }
+
+    /// Takes a new copy of what decides; nothing happens if it is no holder.
+    pub(crate) fn update(&mut self, entry: Entry) {
+        if let Some(index) = self.position(entry.peer) {
+            self.holders[index] = entry;
+        }
     }
 
     /// Adds one that is no holder yet, as the most recent of at most `limit`.
-    pub(crate) fn push(&mut self, peer: Name, limit: usize) {
+    pub(crate) fn push(&mut self, entry: Entry, limit: usize) {
         if self.holders.len() == self.holders.capacity() {
             // Doubling past the limit would leave a third of the memory unused.
             let room = self.holders.len().clamp(1, limit.saturating_sub(self.holders.len()).max(1));
             self.holders.reserve_exact(room);
         }
-        self.holders.push(peer);
+        self.holders.push(entry);
     }
 
     /// Removes a holder; false if it is none.
     pub(crate) fn remove(&mut self, peer: Name) -> bool {
-        let position = self.holders.iter().position(|holder| *holder == peer);
-        position.map(|index| self.holders.remove(index)).is_some()
+        self.position(peer).map(|index| self.holders.remove(index)).is_some()
     }
 
     /// Removes the holder that announced longest ago.
     pub(crate) fn remove_oldest(&mut self) -> Option<Name> {
-        (!self.holders.is_empty()).then(|| self.holders.remove(0))
+        (!self.holders.is_empty()).then(|| self.holders.remove(0).peer)
+    }
+
+    fn position(&self, peer: Name) -> Option<usize> {
+        self.holders.iter().position(|entry| entry.peer == peer)
     }
 }
