@@ -13,7 +13,7 @@ use antiphon_types::NodeId;
 use antiphon_wire::proto;
 
 /// Addresses in a [`proto::Peer`], of each transport.
-const MAX_SHOWN: usize = 8;
+pub(crate) const MAX_SHOWN: usize = 8;
 /// Of these, own addresses at most: the outer ones must have room.
 const MAX_LOCAL: usize = 5;
 /// Proven addresses that are looked at: two families, two networks each.
@@ -110,7 +110,7 @@ impl Contact {
     /// the port. At most 399 bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for (purpose, addresses) in [(0, &self.tcp), (1, &self.udp), (2, &self.local)] {
+        for (purpose, addresses) in [(TCP, &self.tcp), (UDP, &self.udp), (HOUSEHOLD, &self.local)] {
             for address in addresses {
                 match address.ip() {
                     IpAddr::V4(ip) => {
@@ -142,9 +142,9 @@ impl Contact {
             let (port, rest) = rest.split_first_chunk::<2>()?;
             let address = SocketAddr::new(ip, u16::from_be_bytes(*port));
             let (addresses, most) = match kind & !V6 {
-                0 => (&mut contact.tcp, MAX_SHOWN),
-                1 => (&mut contact.udp, MAX_SHOWN),
-                2 => (&mut contact.local, MAX_LOCAL),
+                TCP => (&mut contact.tcp, MAX_SHOWN),
+                UDP => (&mut contact.udp, MAX_SHOWN),
+                HOUSEHOLD => (&mut contact.local, MAX_LOCAL),
                 _ => return None,
             };
             if addresses.len() == most {
@@ -157,8 +157,12 @@ impl Contact {
     }
 }
 
-/// In the first byte of an encoded address: it is one of IPv6.
-const V6: u8 = 4;
+/// In the first byte of an encoded address: what it is for.
+pub(crate) const TCP: u8 = 0;
+pub(crate) const UDP: u8 = 1;
+pub(crate) const HOUSEHOLD: u8 = 2;
+/// And that it is one of IPv6.
+pub(crate) const V6: u8 = 4;
 
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())

@@ -29,6 +29,7 @@ mod run;
 mod service;
 mod session;
 mod standing;
+mod swarm;
 
 pub use keys::{Keys, KeysError};
 pub use redis_tracker::{OpenRedisError, RedisSettings, RedisTracker};

@@ -95,7 +95,12 @@ impl Online {
         }
     }
 
-    fn tracker(&self) -> &dyn Tracker {
+    /// Whether the index answers without waiting for anybody.
+    pub(crate) fn answers_at_once(&self) -> bool {
+        matches!(self.index, Index::Memory(_))
+    }
+
+    pub(crate) fn tracker(&self) -> &dyn Tracker {
         match &self.index {
             Index::Memory(tracker) => &**tracker,
             Index::Redis(tracker) => &**tracker,

@@ -213,7 +213,16 @@ impl Service {
         self.online.reach(self.clock.now(), peer, &local, &told);
     }
 
-    fn sharing_of(&self, blob: BlobId) -> Option<BlobSharing> {
+    /// What holds for each of these blobs, if that takes no time.
+    pub(crate) fn remembered(
+        &self,
+        blobs: impl Iterator<Item = BlobId>,
+    ) -> Option<Vec<BlobSharing>> {
+        self.policy.remembered(self.clock.now(), blobs)
+    }
+
+    /// What holds for a blob; `None` if it is none of ours.
+    pub(crate) fn sharing_of(&self, blob: BlobId) -> Option<BlobSharing> {
         self.policy.of(&self.catalog, self.clock.now(), blob).unwrap_or_else(|error| {
             tracing::error!("the catalogue failed: {error}");
             None

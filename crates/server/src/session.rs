@@ -15,10 +15,12 @@ use antiphon_wire::proto::{
 };
 use bytes::Bytes;
 
+use crate::bucket::Bucket;
 use crate::contact::Seen;
 use crate::online::Arrival;
 use crate::requests;
 use crate::service::{Join, Service, local_addresses};
+use crate::swarm;
 
 /// How long a connection may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -192,12 +194,17 @@ async fn welcome(
             sharing: hello.sharing,
         };
         let (_membership, mut notices) = service.online.join(service.clock.now(), &arrival);
+        let mut asked = Bucket::default();
         loop {
             tokio::select! {
                 // What came of one notice is told before the next is looked at.
                 biased;
                 Some(notice) = notices.recv() => Box::pin(send(&mut sender, *notice)).await?,
                 notice = receiver.receive_message::<ClientNotice>() => match notice? {
+                    // The most frequent by far, so not in a box.
+                    Some(ClientNotice { kind: Some(client_notice::Kind::SwarmQuery(query)) }) => {
+                        swarm::answer(service, listener, &mut asked, &mut sender, &query).await?;
+                    }
                     Some(notice) => {
                         Box::pin(handle(service, listener, &mut sender, notice)).await?;
                     }
@@ -249,8 +256,8 @@ async fn handle(
             record_bad_peer(service, listener, &report).await;
         }
         Some(client_notice::Kind::Reach(reach)) => service.reach(listener.peer, &reach),
-        // A second hello changes nothing; a newer client may say what we do
-        // not understand.
+        // A second hello changes nothing; queries are answered before this; a
+        // newer client may say what we do not understand.
         Some(client_notice::Kind::Hello(_) | client_notice::Kind::SwarmQuery(_)) | None => {}
     }
     Ok(())

@@ -179,7 +179,7 @@ impl Guest {
         self.sender.send(&ClientNotice { kind: Some(kind) }).await.unwrap();
     }
 
-    async fn hear(&mut self) -> server_notice::Kind {
+    pub(crate) async fn hear(&mut self) -> server_notice::Kind {
         let notice = self.receiver.receive_message::<ServerNotice>();
         let notice = tokio::time::timeout(PATIENCE, notice).await.expect("something is heard");
         notice.unwrap().unwrap().kind.unwrap()
@@ -225,6 +225,15 @@ impl Guest {
     pub(crate) async fn reach(&mut self, reach: proto::Reach) {
         self.tell(client_notice::Kind::Reach(reach)).await;
         self.settle().await;
+    }
+
+    /// Announces, withdraws and asks in one message.
+    pub(crate) async fn query(&mut self, query: proto::SwarmQuery) -> proto::SwarmAnswer {
+        self.tell(client_notice::Kind::SwarmQuery(query)).await;
+        match self.hear().await {
+            server_notice::Kind::SwarmAnswer(answer) => answer,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Who holds a blob.

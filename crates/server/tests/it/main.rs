@@ -16,3 +16,4 @@ mod reach;
 #[cfg(unix)]
 mod redis;
 mod support;
+mod swarm;
