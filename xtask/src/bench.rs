@@ -12,6 +12,7 @@ mod program;
 mod row;
 mod store;
 mod table;
+mod tracker;
 
 use std::fs;
 use std::path::PathBuf;
@@ -53,6 +54,7 @@ const GROUPS: &[Group] = &[
     Group { name: "link", rows: link::rows, measure: link::measure },
     Group { name: "ingest", rows: ingest::rows, measure: ingest::measure },
     Group { name: "store", rows: store::rows, measure: store::measure },
+    Group { name: "tracker", rows: tracker::rows, measure: tracker::measure },
 ];
 
 /// What is to be measured, and how often.

@@ -10,6 +10,7 @@ mod machine;
 mod store;
 mod times;
 mod tls;
+mod tracker;
 
 use clap::Parser as _;
 
@@ -36,6 +37,8 @@ enum Role {
     Fetch(link::FetchArgs),
     /// Fill blobs into a folder and read them
     Store(store::Args),
+    /// Announce and ask who holds what
+    Tracker(tracker::Args),
 }
 
 fn main() -> Result<()> {
@@ -48,5 +51,6 @@ fn main() -> Result<()> {
         Role::Serve(args) => link::serve(&args),
         Role::Fetch(args) => link::fetch(&args),
         Role::Store(args) => store::run(&args),
+        Role::Tracker(args) => tracker::run(&args),
     }
 }

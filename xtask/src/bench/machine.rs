@@ -52,6 +52,28 @@ impl Cores {
     }
 }
 
+impl Cores {
+    /// Does something on the server's core; what it starts stays there.
+    pub(super) fn on_server_core<T>(self, work: impl FnOnce() -> T) -> T {
+        #[cfg(target_os = "linux")]
+        {
+            use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+            let this = nix::unistd::Pid::from_raw(0);
+            let mut only = CpuSet::new();
+            if let Some(core) = self.server
+                && only.set(core).is_ok()
+                && let Ok(before) = sched_getaffinity(this)
+                && sched_setaffinity(this, &only).is_ok()
+            {
+                let done = work();
+                let _ = sched_setaffinity(this, &before);
+                return done;
+            }
+        }
+        work()
+    }
+}
+
 /// Does something, and looks every 20 ms how much memory (resident, shared
 /// pages counted in each) all processes have together that were started for
 /// it; `None` where the system does not say.

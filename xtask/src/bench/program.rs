@@ -57,6 +57,10 @@ pub(super) struct Figures {
     median_us: Option<f64>,
     p99_us: Option<f64>,
     resident_bytes_each: Option<f64>,
+    resident_bytes: Option<f64>,
+    pairs: Option<f64>,
+    announces_per_second: Option<f64>,
+    finds_per_second: Option<f64>,
     cpu: Cpu,
 }
 
@@ -120,6 +124,31 @@ impl Figures {
     /// Memory for each block of a store.
     pub(super) fn resident_bytes_each(&self) -> Option<f64> {
         self.resident_bytes_each
+    }
+
+    /// Memory of a server, in millions of bytes.
+    pub(super) fn resident_megabytes(&self) -> Option<f64> {
+        Some(self.resident_bytes? / 1e6)
+    }
+
+    /// Announcements, each with a query, for each CPU second of the server.
+    pub(super) fn pairs_per_cpu_second(&self) -> Option<f64> {
+        Some(self.pairs? / self.cpu_seconds?)
+    }
+
+    /// The same in a second of the clock.
+    pub(super) fn pairs_per_second(&self) -> Option<f64> {
+        Some(self.pairs? / self.seconds?)
+    }
+
+    /// Announcements to the index alone.
+    pub(super) fn announces_per_second(&self) -> Option<f64> {
+        self.announces_per_second
+    }
+
+    /// Queries to the index alone.
+    pub(super) fn finds_per_second(&self) -> Option<f64> {
+        self.finds_per_second
     }
 
     #[cfg(test)]
@@ -190,6 +219,25 @@ impl Program {
         command.arg("store").arg("--dir").arg(folder).args(work);
         let printed = self.finish(&mut command)?;
         serde_json::from_str(&printed).context(|| format!("understand `{printed}`"))
+    }
+
+    /// Measures something of who holds what.
+    ///
+    /// # Errors
+    ///
+    /// The program failed; it has said why.
+    pub(super) fn tracker(&self, work: &[&str]) -> Result<Figures> {
+        let printed = self.run_tracker(work)?;
+        serde_json::from_str(&printed).context(|| format!("understand `{printed}`"))
+    }
+
+    /// The same, with whatever it prints.
+    ///
+    /// # Errors
+    ///
+    /// As [`tracker`](Self::tracker).
+    pub(super) fn run_tracker(&self, work: &[&str]) -> Result<String> {
+        self.finish(self.command(self.cores.client).arg("tracker").args(work))
     }
 
     fn command(&self, core: Option<usize>) -> Command {
