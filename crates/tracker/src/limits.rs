@@ -14,8 +14,8 @@ pub struct Limits {
     /// bounds what one identity can fill with invented names.
     pub blobs_per_peer: usize,
     /// Announcements in all. Default 20,000,000: a catalogue of a million
-    /// tracks with full swarms. An entry takes about 40 bytes, its share of peer
-    /// and blob included, so that is 800 MB.
+    /// tracks with full swarms. An entry takes about 50 bytes, its share of peer
+    /// and blob included, so that is 1 GB.
     pub entries: usize,
     /// Peers named in an answer. Default 10 (B32): more would be addresses
     /// given away for nothing.
