@@ -2,8 +2,10 @@
 //!
 //! [`link::Link`] joins two network namespaces by a link in user space; its
 //! rate, delay, jitter, loss and queue are [`shape::Shape`]s, one each way.
-//! Linux and root only; [`shape`] and [`units`] are plain code. [`policy`] needs no
-//! network: it compares eviction policies on generated plays.
+//! A whole internet of households behind routers carries [`nat`], [`release`] and
+//! [`swarm`], with many such links. Linux and root only; [`shape`] and [`units`] are
+//! plain code. [`policy`] needs no network: it compares eviction policies on
+//! generated plays.
 
 use std::process::ExitCode;
 
