@@ -30,6 +30,27 @@ impl Process {
         }
     }
 
+    /// On a busy machine it takes a while until the last thread has stopped.
+    fn freeze(&self, frozen: bool) -> Result<()> {
+        if !frozen {
+            self.signal(Signal::SIGCONT);
+            return Ok(());
+        }
+        self.signal(Signal::SIGSTOP);
+        let threads = format!("/proc/{}/task", self.0.id());
+        let stopped = interrupt::wait_for(END_TIMEOUT, || {
+            for thread in fs::read_dir(&threads).context(|| format!("read {threads}"))? {
+                let stat = fs::read_to_string(thread?.path().join("stat")).unwrap_or_default();
+                // The state stands behind the name.
+                if !stat.rsplit(')').next().is_some_and(|rest| rest.trim().starts_with('T')) {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        })?;
+        stopped.ok_or_else(|| Failure::new("a program does not freeze"))
+    }
+
     /// Tells it to end, and waits.
     fn stop(&mut self) -> Result<()> {
         self.signal(Signal::SIGTERM);
@@ -87,9 +108,13 @@ impl Service {
         &self.link
     }
 
-    /// Freezes it, or lets it go on.
-    pub(super) fn freeze(&self, frozen: bool) {
-        self.process.signal(if frozen { Signal::SIGSTOP } else { Signal::SIGCONT });
+    /// Freezes it, every thread of it, or lets it go on.
+    ///
+    /// # Errors
+    ///
+    /// It does not freeze.
+    pub(super) fn freeze(&self, frozen: bool) -> Result<()> {
+        self.process.freeze(frozen)
     }
 }
 
@@ -218,9 +243,13 @@ impl Client {
         self.process.0.id()
     }
 
-    /// Freezes it, or lets it go on.
-    pub(super) fn freeze(&self, frozen: bool) {
-        self.process.signal(if frozen { Signal::SIGSTOP } else { Signal::SIGCONT });
+    /// Freezes it, every thread of it, or lets it go on.
+    ///
+    /// # Errors
+    ///
+    /// It does not freeze.
+    pub(super) fn freeze(&self, frozen: bool) -> Result<()> {
+        self.process.freeze(frozen)
     }
 
     /// Kills it.

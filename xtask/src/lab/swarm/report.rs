@@ -22,7 +22,8 @@ pub(super) struct Row {
     unit: &'static str,
     /// `None` if it could not be had: nothing came.
     value: Option<f64>,
-    aim: f64,
+    /// `None` if it is only told.
+    aim: Option<f64>,
     /// Whether the aim is the least it may be, rather than the most.
     at_least: bool,
     good: bool,
@@ -32,13 +33,19 @@ impl Row {
     /// A figure that is to be so much at most.
     pub(super) fn most(what: &str, unit: &'static str, aim: f64, value: Option<f64>) -> Self {
         let good = value.is_some_and(|value| value <= aim);
-        Self { what: what.to_owned(), unit, value, aim, at_least: false, good }
+        Self { what: what.to_owned(), unit, value, aim: Some(aim), at_least: false, good }
+    }
+
+    /// A figure that is what it is.
+    pub(super) fn told(what: &str, unit: &'static str, value: f64) -> Self {
+        let (what, value) = (what.to_owned(), Some(value));
+        Self { what, unit, value, aim: None, at_least: false, good: true }
     }
 
     /// A figure that is to be so much at least.
     pub(super) fn least(what: &str, unit: &'static str, aim: f64, value: Option<f64>) -> Self {
         let good = value.is_some_and(|value| value >= aim);
-        Self { what: what.to_owned(), unit, value, aim, at_least: true, good }
+        Self { what: what.to_owned(), unit, value, aim: Some(aim), at_least: true, good }
     }
 }
 
@@ -73,8 +80,9 @@ impl fmt::Display for Report {
             let value = row.value.map_or("none came".to_owned(), |value| format!("{value:.1}"));
             let bound = if row.at_least { "at least" } else { "at most" };
             let mark = if row.good { ' ' } else { '!' };
-            let (what, unit, aim) = (&row.what, row.unit, row.aim);
-            writeln!(out, "{mark} {what:38} {value:>10} {unit:2}  {bound} {aim}")?;
+            let aim = row.aim.map_or(String::new(), |aim| format!("{bound} {aim}"));
+            let (what, unit) = (&row.what, row.unit);
+            writeln!(out, "{mark} {what:38} {value:>10} {unit:2}  {aim}")?;
         }
         Ok(())
     }

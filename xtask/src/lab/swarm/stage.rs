@@ -12,8 +12,9 @@ use crate::lab::internet::{Access, House, Internet};
 use crate::lab::interrupt;
 use crate::lab::nodes::{Client, Line, Play, Service, Start, copy};
 
-/// Heard before anything is measured, and between: in seconds.
-const BEFORE: u32 = 5;
+/// Heard before anything is measured, and between, in seconds: long enough that
+/// peers are asked for it, so that links to them stand.
+const BEFORE: u32 = 60;
 /// Long enough that beginnings count for little.
 const LONG: u32 = 300;
 /// Tracks have from so many seconds on, up to twice that.
@@ -23,11 +24,14 @@ const HASTE: u32 = 1_000;
 /// How long a track may take at that; and how long anything else may.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A download is over when the link was at rest for this long; it is given up
-/// after that long.
+/// after that long, or if it has not begun by then.
 const QUIET: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(12);
+const LONGEST: Duration = Duration::from_secs(20);
+const LATEST: Duration = Duration::from_secs(4);
 /// What passes a link at rest: keep-alives and the like, in bytes.
 const MURMUR: u64 = 2_000;
+/// How long until a play that was left is recorded.
+const RECORDING: Duration = Duration::from_secs(2);
 /// How long links may take to come about, and what follows to settle.
 const LINKING: Duration = Duration::from_secs(8);
 const REST: Duration = Duration::from_secs(1);
@@ -148,8 +152,8 @@ impl Stage {
         &self.service
     }
 
-    pub(super) fn freeze_seed(&self, seed: usize, frozen: bool) {
-        self.seeds[seed].freeze(frozen);
+    pub(super) fn freeze_seed(&self, seed: usize, frozen: bool) -> Result<()> {
+        self.seeds[seed].freeze(frozen)
     }
 
     pub(super) fn kill_seed(&self, seed: usize) {
@@ -175,7 +179,9 @@ impl Stage {
 /// A client that fetches, and what is looked at meanwhile.
 pub(super) struct Listening {
     client: Client,
-    /// Where the events of the play begin, and what had passed the link.
+    /// When the play was asked for, where its events begin, and what had passed the
+    /// link.
+    clicked: Instant,
     from: usize,
     passed: u64,
 }
@@ -186,6 +192,8 @@ pub(super) struct Measured {
     pub(super) play: Play,
     /// What passed the client's link both ways, without headers.
     pub(super) payload: u64,
+    /// From the click until it was left.
+    pub(super) heard_for: Duration,
 }
 
 impl Listening {
@@ -205,16 +213,17 @@ impl Listening {
         let host = stage.internet.house(CLIENT).host(0);
         let start = stage.start(folder, &stage.tracks[0], 1);
         let mut client = Client::start(&stage.binaries, host, start)?;
-        let heard = client.wait_for(0, PATIENCE, |line| line.play().map(|_| ()))?;
-        heard.ok_or_else(|| Failure::new("the client hears nothing"))?;
+        let up = client.wait_for(0, PATIENCE, |line| line.is_server_up().then_some(()))?;
+        up.ok_or_else(|| Failure::new("the client has no session"))?;
         let seeds = stage.seeds.len();
         interrupt::wait_for(LINKING, || {
             client.read()?;
             let links = client.events.iter().filter(|line| line.peer_up().is_some()).count();
             Ok((links >= seeds).then_some(()))
         })?;
-        interrupt::wait(REST)?;
-        Ok(Self { client, from: 0, passed: 0 })
+        let listening = Self { client, clicked: Instant::now(), from: 0, passed: 0 };
+        listening.until_quiet(stage.internet.house(CLIENT))?;
+        Ok(listening)
     }
 
     pub(super) fn process(&self) -> u32 {
@@ -229,6 +238,7 @@ impl Listening {
     /// Asks for a track.
     pub(super) fn click(&mut self, stage: &Stage, track: usize) -> Result<()> {
         self.client.read()?;
+        self.clicked = Instant::now();
         self.from = self.client.events.len();
         self.passed = payload(stage.internet.house(CLIENT));
         self.client.order(&format!("play {}", stage.track(track)))
@@ -237,6 +247,7 @@ impl Listening {
     /// Goes on to something else; what was heard of the track.
     pub(super) fn leave(&mut self, stage: &Stage, track: usize) -> Result<Measured> {
         let payload = payload(stage.internet.house(CLIENT)) - self.passed;
+        let heard_for = self.clicked.elapsed();
         self.client.order(&format!("play {}", stage.tracks[0]))?;
         let track = stage.track(track);
         let of_it = |play: &&Play| play.track == track;
@@ -244,22 +255,36 @@ impl Listening {
         let heard = self.client.wait_for(self.from, RECORDING, wanted)?;
         // One that never began is not recorded.
         let play = heard.unwrap_or_default();
-        Ok(Measured { play, payload })
+        Ok(Measured { play, payload, heard_for })
     }
 
     /// Fetches a track: until nothing more comes.
     pub(super) fn fetch(&mut self, stage: &Stage, track: usize) -> Result<Measured> {
         self.click(stage, track)?;
-        let house = stage.internet.house(CLIENT);
-        let (mut at_rest, mut passed) = (Instant::now(), self.passed);
+        self.until_quiet(stage.internet.house(CLIENT))?;
+        self.leave(stage, track)
+    }
+
+    /// Hears a track again from the cache, for as long as when it was fetched.
+    pub(super) fn hear_again(&mut self, stage: &Stage, track: usize, time: Duration) -> Result<()> {
+        self.click(stage, track)?;
+        interrupt::wait(time)?;
+        self.leave(stage, track).map(drop)
+    }
+
+    /// Waits until something has come and nothing more comes.
+    fn until_quiet(&self, house: &House) -> Result<()> {
+        let begun = Instant::now();
+        let (mut at_rest, mut passed) = (begun, payload(house));
         interrupt::wait_for(LONGEST, || {
             let now = payload(house);
             if now > passed + MURMUR {
                 (at_rest, passed) = (Instant::now(), now);
             }
-            Ok((at_rest.elapsed() > QUIET).then_some(()))
-        })?;
-        self.leave(stage, track)
+            let patience = if at_rest == begun { LATEST } else { QUIET };
+            Ok((at_rest.elapsed() > patience).then_some(()))
+        })
+        .map(drop)
     }
 
     pub(super) fn stop(self) -> Result<()> {
