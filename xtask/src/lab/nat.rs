@@ -3,7 +3,7 @@
 //!
 //! For each pair of kinds a holder has a track and tells the server; an asker
 //! plays it on an open session. Counted is from then until a link between the
-//! two stands. First the routers themselves are proven ([`prove`]).
+//! two stands. First the routers themselves are proven.
 
 mod lane;
 mod report;
