@@ -302,7 +302,7 @@ pub(super) struct PeerUp {
 }
 
 /// A play that ended.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Play {
     pub(super) track: String,
     pub(super) first_byte_ms: f64,
