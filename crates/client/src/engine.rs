@@ -357,8 +357,11 @@ impl Engine {
         let mut background = JoinSet::new();
         if let Some(acceptor) = acceptor {
             background.spawn(neighbourhood.clone().accept(acceptor));
-            let presence = LanConfig::new(config.link.node, node_id, port);
-            background.spawn(watch_lan(presence, events.clone()));
+            // Who listens on the loopback alone is not there for anybody.
+            if !config.listen.ip().is_loopback() {
+                let presence = LanConfig::new(config.link.node, node_id, port);
+                background.spawn(watch_lan(presence, events.clone()));
+            }
         }
         if !config.upload.metered {
             background.spawn(heed_metered(giving.clone()));

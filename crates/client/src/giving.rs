@@ -37,6 +37,9 @@ pub(crate) struct Giving {
     clock: Clock,
     path: PathBuf,
     state: Arc<Mutex<State>>,
+    /// Those who wait are served in the order in which they came: a block that was
+    /// asked for first is needed first.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct State {
@@ -75,7 +78,7 @@ impl Giving {
         let measures = caps.rate.is_none();
         let uplink = Uplink::default();
         let state = State { allowance, caps, measures, closed: false, uplink };
-        Self { clock, path, state: Arc::new(Mutex::new(state)) }
+        Self { clock, path, state: Arc::new(Mutex::new(state)), turn: Arc::default() }
     }
 
     /// Whether anything may be given at this hour.
@@ -91,6 +94,7 @@ impl Giving {
 
     /// Waits until so many bytes may be given; false if that will not be today.
     pub(crate) async fn take(&self, bytes: u32) -> bool {
+        let _turn = self.turn.lock().await;
         loop {
             let allowed = {
                 let mut state = self.lock();

@@ -335,17 +335,30 @@ impl Listener {
     }
 
     /// Of the peers with room that may bring a block, the one expected soonest.
+    ///
+    /// None of them, if one that is busy brings it sooner even when half a window of
+    /// other blocks comes first: a slow peer would hold back what a fast one sends in
+    /// passing.
     fn best_peer<'a>(
         &self,
         desk: &'a Desk,
         play: &CurrentPlay,
         wish: Wish,
     ) -> Option<&'a Candidate> {
-        let open = desk
-            .peers
-            .iter()
-            .filter(|candidate| candidate.is_open() && self.may_bring(desk, play, candidate, wish));
-        open.min_by_key(|candidate| (candidate.outlook.arrival(self.now, 1), candidate.tie))
+        let (mut best, mut soonest_busy) = (None, Timestamp::MAX);
+        for peer in desk.peers.iter().filter(|peer| self.may_bring(desk, play, peer, wish)) {
+            let outlook = &peer.outlook;
+            if peer.is_open() {
+                let key = (outlook.arrival(self.now, 1), peer.tie);
+                if best.is_none_or(|(best, _)| key < best) {
+                    best = Some((key, peer));
+                }
+            } else {
+                let passing = outlook.arrival(self.now, 1 + outlook.window / 2);
+                soonest_busy = soonest_busy.min(passing);
+            }
+        }
+        best.filter(|((arrival, _), _)| *arrival <= soonest_busy).map(|(_, peer)| peer)
     }
 
     /// Whether a peer may be asked for a block at all (B36). Without a server

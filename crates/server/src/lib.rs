@@ -21,6 +21,7 @@ pub mod ingest;
 mod introductions;
 mod keys;
 mod online;
+mod pace;
 mod policy;
 mod redis_tracker;
 mod relay;

@@ -2,32 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use antiphon_catalog::{BytesBySource, PlayRecord, RecordPlayError};
 use antiphon_media::RenditionKey;
 use antiphon_net::{Connection, Stream, StreamError, wall_clock_ms};
 use antiphon_store::{OriginBlob, ProofCursor};
-use antiphon_types::{
-    BLOCK_BYTES, Bitrate, BlobId, BlockRange, BlockSet, Rendition, SAMPLE_RATE, TrackId,
-};
+use antiphon_types::{Bitrate, BlobId, BlockRange, BlockSet, Rendition, SAMPLE_RATE, TrackId};
 use antiphon_wire::proto::{
     self, Blocks, BlocksFollow, FindPeers, Found, Lease, Message as _, Peers, Play, Playing,
     PlaysReported, Refused, Reply, ReportPlays, Request, Search, SignedManifest, TrackSummary,
     refused, reply, request,
 };
 use bytes::Bytes;
-use tokio::time::Instant;
 
+use crate::pace::Pace;
 use crate::service::{LEASE_LIFETIME, Service};
 use crate::session::Listener;
-
 /// The most that is sent unasked, in milliseconds of audio (B02).
 const MAX_PUSH_MS: u32 = 15_000;
-/// Of these, what is sent at once.
-const PUSH_START_MS: u32 = 5_000;
-/// How many times its bitrate the rest is sent unless the asker says otherwise.
-const PUSH_PACE: u32 = 4;
 /// Tracks in one answer to a search.
 const MAX_FOUND: u32 = 200;
 /// An answer to a search ends with the track that passes this.
@@ -132,7 +124,7 @@ async fn answer_play(
     send(stream, reply::Kind::Playing(playing)).await?;
     let held = held_blocks(&plan.rendition, push, &play.held);
     let wanted = push.iter().filter(|block| !held.contains(*block)).collect();
-    let pace = Pace::new(&plan.rendition, play.push_kbps);
+    let pace = Pace::new(&plan.rendition, play.push_kbps, &service.beginners);
     send_blocks(service, stream, plan.blob, wanted, Some(pace)).await
 }
 
@@ -184,41 +176,6 @@ fn plan_play(
         .collect();
     let peers = service.find_peers(rendition.blob(), listener);
     Ok(Plan { manifest, rendition, leases, peers, blob })
-}
-
-/// When the blocks of a push are due to be sent: a start at once, so that the
-/// music is safe, then no faster than the asker said. What peers give meanwhile
-/// need not be sent at all.
-struct Pace {
-    /// The first block that is held back.
-    from: u32,
-    interval: Duration,
-    next: Option<Instant>,
-}
-
-impl Pace {
-    fn new(rendition: &Rendition, push_kbps: u32) -> Self {
-        let kbps = match push_kbps {
-            0 => rendition.bitrate().kbps().saturating_mul(PUSH_PACE),
-            kbps => kbps.max(rendition.bitrate().kbps()),
-        };
-        let start = u64::from(PUSH_START_MS) * u64::from(SAMPLE_RATE) / 1000;
-        let from = rendition.size().block_at(rendition.offset_at(start));
-        Self {
-            from: from.map_or(u32::MAX, |block| block.get() + 1),
-            interval: Duration::from_secs(u64::from(BLOCK_BYTES) * 8) / kbps.saturating_mul(1000),
-            next: None,
-        }
-    }
-
-    async fn wait(&mut self, block: u32) {
-        if block < self.from {
-            return;
-        }
-        let next = self.next.unwrap_or_else(Instant::now) + self.interval;
-        self.next = Some(next);
-        tokio::time::sleep_until(next).await;
-    }
 }
 
 /// The blocks that hold the headers and the first `push_ms` of audio.
@@ -273,7 +230,7 @@ async fn send_blocks(
     stream: &mut Stream,
     blob: OriginBlob,
     blocks: Vec<u32>,
-    mut pace: Option<Pace>,
+    mut pace: Option<Pace<'_>>,
 ) -> Result<(), AnswerError> {
     let mut cursor = ProofCursor::default();
     let blob = Arc::new(blob);

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use crate::contact::{MAX_PROVEN, Reach};
 use crate::keys::{Keys, KeysError};
 use crate::online::{Index, Online};
+use crate::pace::Beginners;
 use crate::policy::{Policy, are_named};
 use crate::redis_tracker::{OpenRedisError, RedisSettings, RedisTracker};
 use crate::session::Listener;
@@ -73,6 +74,7 @@ pub struct Service {
     pub origin: Origin,
     pub(crate) clock: Clock,
     pub(crate) served: Served,
+    pub(crate) beginners: Beginners,
     pub(crate) online: Online,
     policy: Policy,
     proof_key: ProofKey,
@@ -127,6 +129,7 @@ impl Service {
             origin: Origin::open(&folder.join("blobs"))?,
             clock: Clock::start(),
             served: Served::default(),
+            beginners: Beginners::default(),
             online: Online::new(Index::Memory(Box::new(MemoryTracker::new(
                 Limits::default(),
                 rand::random(),

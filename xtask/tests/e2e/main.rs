@@ -22,6 +22,8 @@ mod ingest;
 #[cfg(target_os = "linux")]
 mod introduction;
 #[cfg(target_os = "linux")]
+mod lan;
+#[cfg(target_os = "linux")]
 mod lan_presence;
 #[cfg(target_os = "linux")]
 mod latency;

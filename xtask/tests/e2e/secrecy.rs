@@ -126,7 +126,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Reads a capture of Ethernet frames with IPv4 and TCP. On the loopback
+    /// Reads a capture of Ethernet frames with IPv4 or IPv6 and TCP. On the loopback
     /// nothing is lost and nothing overtakes.
     fn read(capture: &Path) -> Self {
         const GLOBAL_HEADER: usize = 24;
@@ -141,10 +141,13 @@ impl Seen {
             let Some((packet, after)) = after.split_at_checked(length) else { break };
             rest = after;
             let ip = &packet[ETHERNET_HEADER..];
-            let ip = &ip[..usize::from(u16::from_be_bytes([ip[2], ip[3]]))];
-            let tcp = &ip[usize::from(ip[0] & 15) * 4..];
+            let length = |at: usize| usize::from(u16::from_be_bytes([ip[at], ip[at + 1]]));
+            let (addresses, tcp) = match ip[0] >> 4 {
+                4 => (&ip[12..20], &ip[usize::from(ip[0] & 15) * 4..length(2)]),
+                _ => (&ip[8..40], &ip[40..40 + length(4)]),
+            };
             let payload = &tcp[usize::from(tcp[12] >> 4) * 4..];
-            let ends = [&ip[12..20], &tcp[..4]].concat();
+            let ends = [addresses, &tcp[..4]].concat();
             flows.entry(ends).or_default().extend(payload);
         }
         Self { flows }

@@ -42,6 +42,29 @@ impl Listener {
         Self { listen: listen.to_string(), ..self }
     }
 
+    /// Passes on no more than so many kilobits a second, so that something is still
+    /// under way when a test strikes.
+    pub(crate) fn giving(self, kbit_s: u32) -> Self {
+        let path = self.data.join("client.toml");
+        let settings = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{settings}\n[upload]\nkbit_s = {kbit_s}\n")).unwrap();
+        self
+    }
+
+    /// How much of all tracks has come to her cache so far, in bytes.
+    #[cfg(unix)]
+    pub(crate) fn received(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt as _;
+        let blobs = fs::read_dir(self.data.join("cache/blobs")).into_iter().flatten();
+        blobs.filter_map(|blob| Some(blob.ok()?.metadata().ok()?.blocks() * 512)).sum()
+    }
+
+    /// Waits until so much has come.
+    #[cfg(unix)]
+    pub(crate) fn wait_for_bytes(&self, bytes: u64) {
+        wait_for("blocks in the cache", || (self.received() >= bytes).then_some(()));
+    }
+
     /// Where her data lies.
     pub(crate) fn data(&self) -> &Path {
         &self.data

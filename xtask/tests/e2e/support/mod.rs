@@ -6,8 +6,6 @@ pub(crate) mod ear;
 pub(crate) mod far;
 pub(crate) mod listener;
 pub(crate) mod music;
-#[cfg(target_os = "linux")]
-pub(crate) mod narrow;
 pub(crate) mod process;
 pub(crate) mod service;
 
@@ -19,8 +17,6 @@ use xtask::binaries::{self, Binaries};
 
 pub(crate) use listener::Listener;
 pub(crate) use music::{Track, music};
-#[cfg(target_os = "linux")]
-pub(crate) use narrow::Narrow;
 pub(crate) use process::Process;
 pub(crate) use service::Service;
 
