@@ -120,7 +120,7 @@ fn two_hundred_strangers_from_everywhere_do_not_push_out_whom_we_chose() {
 fn of_one_network_only_a_few_may_come() {
     let mut mesh = crowd(0);
     for n in 0..30 {
-        mesh.handle_peer_up(at(0), stranger(n), inbound([203, 0, 113, n as u8]));
+        mesh.handle_peer_up(at(0), stranger(n), inbound([203, 0, 113, n.to_be_bytes()[1]]));
     }
     assert_eq!(mesh.neighbours().len(), Limits::default().inbound_per_network);
     let dropped = outputs(&mut mesh);

@@ -85,7 +85,11 @@ fn a_flood_of_notices_ends_with_a_ban() {
     outputs(&mut mesh);
     for n in 0..10_000 {
         mesh.handle_have(at(n / 100), peer(1), blob(1), [BlockRange::new(0, 1)]);
-        mesh.handle_want(at(n / 100), peer(1), &[(blob((n % 250) as u8), Class::Now)]);
+        mesh.handle_want(
+            at(n / 100),
+            peer(1),
+            &[(blob(u8::try_from(n % 250).unwrap()), Class::Now)],
+        );
     }
     let sent = outputs(&mut mesh);
     assert!(sent.len() <= 205, "{} messages answer it", sent.len());

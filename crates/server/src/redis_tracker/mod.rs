@@ -225,7 +225,7 @@ impl Tracker for RedisTracker {
         }
     }
 
-    /// Waits [`ANSWER_TIMEOUT`] at most. Without an answer, or where nobody is
+    /// Waits 50 ms at most. Without an answer, or where nobody is
     /// known, this server's own listeners are named.
     fn find(&self, blob: BlobId, asker: NodeId, limit: usize, rng: &mut dyn Rng) -> Vec<Holder> {
         let (answer, answered) = sync_channel(1);

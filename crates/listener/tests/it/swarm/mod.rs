@@ -28,11 +28,11 @@ fn a_new_track_spreads_while_it_is_fetched() {
     for seed in 1..=2 {
         let mut net = release(240, seed);
         net.run();
-        println!("seed {seed}: {}; click and wait: {:?}", net.summary(), net.starts());
         net.check_accounts();
-        assert_eq!(net.stalls(), 0, "seed {seed}: {}", net.summary());
-        assert!(net.slowest_start_ms() <= 1_000, "seed {seed}: {}", net.summary());
-        assert!(net.copies_from_server() < 3.0, "seed {seed}: {}", net.summary());
+        let told = format!("seed {seed}: {}; click and wait {:?}", net.summary(), net.starts());
+        assert_eq!(net.stalls(), 0, "{told}");
+        assert!(net.slowest_start_ms() <= 1_000, "{told}");
+        assert!(net.copies_from_server() < 3.0, "{told}");
     }
 }
 

@@ -382,7 +382,7 @@ impl Net {
         match event {
             Event::Start(n) => {
                 if self.server_up {
-                    self.to_server(n, Message::Play);
+                    self.tell_server(n, Message::Play);
                 } else {
                     self.begin(n, &[], None);
                 }
@@ -449,17 +449,17 @@ impl Net {
         ms(self.nodes[a].access.delay_ms + self.nodes[b].access.delay_ms)
     }
 
-    fn to_server(&mut self, n: usize, message: Message) {
+    fn tell_server(&mut self, n: usize, message: Message) {
         let at = self.now + ms(self.nodes[n].access.delay_ms);
         self.at(at, Event::ToServer(n, message));
     }
 
-    fn from_server(&mut self, n: usize, message: Message) {
+    fn hear_from_server(&mut self, n: usize, message: Message) {
         let at = self.now + ms(self.nodes[n].access.delay_ms);
         self.at(at, Event::Arrived(Who::Server, n, message));
     }
 
-    fn to_peer(&mut self, from: usize, to: NodeId, message: Message) {
+    fn tell_peer(&mut self, from: usize, to: NodeId, message: Message) {
         let Some(to) = (0..self.nodes.len()).find(|n| key(*n) == to) else { return };
         if self.nodes[from].linked.contains(&to) {
             let at = self.now + self.delay(from, to);
@@ -472,7 +472,7 @@ impl Net {
             Message::Play => {
                 let named = self.holders_for(n);
                 let push = self.blocks_until(PUSH_SECONDS);
-                self.from_server(n, Message::Playing(named, push));
+                self.hear_from_server(n, Message::Playing(named, push));
                 let job = Job {
                     to: n,
                     transfer: TransferId::PUSH,
@@ -489,13 +489,13 @@ impl Net {
             }
             Message::FindPeers => {
                 let named = self.holders_for(n);
-                self.from_server(n, Message::Peers(named));
+                self.hear_from_server(n, Message::Peers(named));
             }
             Message::Meet(other) => {
                 let at = self.now + self.delay(n, other) * 4;
                 self.at(at, Event::Linked(n, other));
             }
-            message => self.obey(Who::Server, n, message),
+            message => self.obey(Who::Server, n, &message),
         }
     }
 
@@ -536,16 +536,16 @@ impl Net {
             (Who::Node(from), Message::Hit(id, holder)) => {
                 listener.handle_hit(now, key(from), id, holder);
             }
-            (Who::Node(from), message) => self.obey(Who::Node(to), from, message),
+            (Who::Node(from), message) => self.obey(Who::Node(to), from, &message),
             (Who::Server, _) => {}
         }
     }
 
     /// A source gets a request, or hears that it is not wanted any more.
-    fn obey(&mut self, source: Who, from: usize, message: Message) {
-        match message {
+    fn obey(&mut self, source: Who, from: usize, message: &Message) {
+        match *message {
             Message::Ask(transfer, blocks, class) => {
-                self.ask(source, from, transfer, blocks, class)
+                self.ask(source, from, transfer, blocks, class);
             }
             Message::Cancel(transfer) => self.end_job(source, from, transfer),
             Message::CancelPush => self.end_job(source, from, TransferId::PUSH),
@@ -575,7 +575,7 @@ impl Net {
                 Err(refused) => Some(refused),
             };
             if let Some(refused) = refused {
-                self.to_peer(n, key(from), Message::Refused(transfer, refused));
+                self.tell_peer(n, key(from), Message::Refused(transfer, refused));
                 return self.drain(n);
             }
             self.classes.insert(class);
@@ -710,30 +710,30 @@ impl Net {
                 Output::Cancel { transfer, source } => {
                     self.tell_source(n, source, Message::Cancel(transfer));
                 }
-                Output::CancelPush { .. } => self.to_server(n, Message::CancelPush),
-                Output::FindPeers { .. } => self.to_server(n, Message::FindPeers),
+                Output::CancelPush { .. } => self.tell_server(n, Message::CancelPush),
+                Output::FindPeers { .. } => self.tell_server(n, Message::FindPeers),
                 Output::Meet { peer, .. } => {
                     if let Some(other) = (0..self.nodes.len()).find(|n| key(*n) == peer) {
-                        self.to_server(n, Message::Meet(other));
+                        self.tell_server(n, Message::Meet(other));
                     }
                 }
                 Output::Want { peer } => {
                     let wanted = self.nodes[n].listener.mesh().wanted();
                     let wants = wanted.iter().map(|want| (want.blob, want.class)).collect();
-                    self.to_peer(n, peer, Message::Want(wants));
+                    self.tell_peer(n, peer, Message::Want(wants));
                 }
                 Output::Have { peer, blob } => {
                     let node = &self.nodes[n];
                     if node.access.up > 0 && !node.held.is_empty() {
                         let ranges = node.held.ranges().take(64).collect();
-                        self.to_peer(n, peer, Message::Have(blob, ranges));
+                        self.tell_peer(n, peer, Message::Have(blob, ranges));
                     }
                 }
                 Output::Query { peer, id, blob, hops } => {
-                    self.to_peer(n, peer, Message::Query(id, blob, hops));
+                    self.tell_peer(n, peer, Message::Query(id, blob, hops));
                 }
                 Output::Hit { peer, id, holder } => {
-                    self.to_peer(n, peer, Message::Hit(id, holder.unwrap_or(key(n))));
+                    self.tell_peer(n, peer, Message::Hit(id, holder.unwrap_or(key(n))));
                 }
                 Output::CutUpload { peer, .. } => {
                     if let Some(to) = (0..self.nodes.len()).find(|n| key(*n) == peer) {
@@ -749,8 +749,8 @@ impl Net {
 
     fn tell_source(&mut self, n: usize, source: Source, message: Message) {
         match source {
-            Source::Server => self.to_server(n, message),
-            Source::Peer(peer) => self.to_peer(n, peer, message),
+            Source::Server => self.tell_server(n, message),
+            Source::Peer(peer) => self.tell_peer(n, peer, message),
         }
     }
 }
