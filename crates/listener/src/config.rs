@@ -32,6 +32,11 @@ pub struct Config {
     /// first, and the others have it from that one. Default 9 s, which leaves twice
     /// the emergency reserve.
     pub server_spread_media: Duration,
+    /// What is asked of the server farther ahead than this, while neighbours want the
+    /// same, makes room for what others need sooner. Default 6 s, twice the emergency
+    /// reserve. What has not come when the reserve begins is asked again, with all
+    /// urgency.
+    pub server_patient_media: Duration,
     /// How far ahead it is asked when no peer is usable. Default 30 s (B11).
     pub server_ahead_alone_media: Duration,
     /// How long before the end of a track peers are asked for the next one.
@@ -112,6 +117,7 @@ impl Default for Config {
             learned: None,
             server_ahead_with_peers_media: Duration::from_secs(15),
             server_spread_media: Duration::from_secs(9),
+            server_patient_media: Duration::from_secs(6),
             server_ahead_alone_media: Duration::from_secs(30),
             prefetch_peers_media: Duration::from_secs(30),
             prefetch_server_media: Duration::from_secs(10),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use antiphon_mesh::Output as MeshOutput;
-use antiphon_types::{BLOCK_BYTES, BlockRange, NodeId, SAMPLE_RATE};
+use antiphon_types::{BLOCK_BYTES, BlockRange, Class, NodeId, SAMPLE_RATE, Timestamp};
 
 use crate::event::{Output, Reason, Source, TransferId};
 use crate::listener::Listener;
@@ -12,22 +12,24 @@ use crate::play::Transfer;
 /// A peer that asks to be asked again at once is not.
 const CHOKE_LEAST: Duration = Duration::from_millis(50);
 
-/// The server pushes so much as fast as it can, in samples; what follows comes at
-/// the pace that was asked for.
-const UNPACED_SAMPLES: u64 = 5 * SAMPLE_RATE as u64;
+/// The server pushes so much as fast as it can, in samples; what follows may come at
+/// a pace that says nothing of the link, if others begin to play at the same time.
+const UNPACED_SAMPLES: u64 = 2 * SAMPLE_RATE as u64;
 
 impl Listener {
     /// Asks `source` for a run of blocks.
     pub(crate) fn ask(&mut self, source: Source, blocks: BlockRange, reason: Reason) {
         let Some(outlook) = self.outlook(source) else { return };
+        let patient = source == Source::Server && self.is_far_ahead(blocks.start);
         let Some(play) = &mut self.play else { return };
         let (now, id) = (self.now, TransferId(self.next_transfer));
         self.next_transfer += 1;
         let missing = blocks.len();
         let transfer =
-            Transfer { source, blocks, missing, asked_at: now, reason, stopped_at: None };
+            Transfer { source, blocks, missing, asked_at: now, reason, patient, stopped_at: None };
         play.enter(id, transfer, |nth| outlook.arrival(now, nth));
-        let (play_id, class) = (play.id, play.class());
+        let play_id = play.id;
+        let class = if patient { Class::Prefetch } else { play.class() };
         self.link.handle_asked(now, outlook.rtt);
         match source {
             Source::Server => {
@@ -47,6 +49,16 @@ impl Listener {
             class,
             reason,
         });
+    }
+
+    /// Whether a block is wanted so early that others, who share the server with us,
+    /// may have theirs first.
+    fn is_far_ahead(&self, block: u32) -> bool {
+        let Some(play) = &self.play else { return false };
+        play.playout.is_running()
+            && self.mesh.is_wanted_by_others(play.blob())
+            && play.playout.due(block) != Timestamp::MAX
+            && play.playout.media_ahead(self.now, block) > self.config.server_patient_media
     }
 
     /// A new block is there: every copy of it that is on its way is settled.
@@ -166,6 +178,7 @@ impl Listener {
         let next = playout.held().first_missing(push.blocks.start).unwrap_or(push.blocks.end);
         if only && u64::from(next) >= unpaced {
             self.link.handle_idle(self.now);
+            self.server.meter.handle_idle();
         }
     }
 

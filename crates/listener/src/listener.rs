@@ -548,8 +548,15 @@ impl Listener {
             outstanding: 0,
             window: 0,
         };
-        let transfer =
-            Transfer { source, blocks, missing, asked_at: now, reason, stopped_at: None };
+        let transfer = Transfer {
+            source,
+            blocks,
+            missing,
+            asked_at: now,
+            reason,
+            patient: false,
+            stopped_at: None,
+        };
         play.enter(TransferId::PUSH, transfer, |nth| outlook.arrival(now, nth));
         self.server.pipe.asked(now, missing);
         self.link.handle_asked(now, Duration::ZERO);

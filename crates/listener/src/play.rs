@@ -60,6 +60,8 @@ pub(crate) struct Transfer {
     pub(crate) missing: u32,
     pub(crate) asked_at: Timestamp,
     pub(crate) reason: Reason,
+    /// Asked of the server with less urgency than what is heard now.
+    pub(crate) patient: bool,
     /// When we said that no more of it is wanted (a push has some of it on the
     /// wire by then, and that much is still expected).
     pub(crate) stopped_at: Option<Timestamp>,

@@ -51,8 +51,8 @@ impl Listener {
     }
 
     /// Peers that have delivered and together outrun the sink make the rest of
-    /// the push superfluous (B02), once the emergency reserve is there or a
-    /// peer is surely in time with it.
+    /// the push superfluous (B02), once the emergency reserve is there: what is under
+    /// way when it is called off is lost, and must not be what is heard next.
     pub(crate) fn stop_push_if_covered(&mut self) {
         let Some(play) = &self.play else { return };
         let Some(push) = play.transfers.get(&TransferId::PUSH) else { return };
@@ -69,17 +69,13 @@ impl Listener {
         let proven = desk.peers.iter().filter(|candidate| {
             play.holders.get(&candidate.peer).is_some_and(|holder| holder.blocks > 0)
         });
-        let (rate, soonest) = proven.fold((0_u64, Timestamp::MAX), |(rate, soonest), candidate| {
-            let arrival = candidate.outlook.arrival(self.now, 1);
-            (rate.saturating_add(candidate.outlook.rate), soonest.min(arrival))
-        });
+        let rate = proven.fold(0_u64, |rate, peer| rate.saturating_add(peer.outlook.rate));
         let wanted = u128::from(play.playout.consumption());
         let wanted = wanted * u128::from(self.config.push_cancel_percent);
         let Some(next) = next.filter(|_| u128::from(rate) * 100 >= wanted) else { return };
-        let fetch = desk.server.map_or(Duration::ZERO, |server| self.server_fetch(&server));
         let reserve = self.config.policy.emergency_media;
-        if play.playout.media_ahead(self.now, next) >= reserve
-            || soonest + self.config.slack * 3 + fetch <= play.playout.due(next)
+        if play.playout.buffered(self.now).media >= reserve
+            && play.playout.media_ahead(self.now, next) >= reserve
         {
             self.stop_push(keep);
         }
@@ -96,6 +92,7 @@ impl Listener {
     /// and due so soon that a fetch from elsewhere, or the emergency reserve,
     /// has begun to run out (B07, B36).
     pub(crate) fn overtake_late(&mut self) {
+        self.lose_patience();
         let mut desk = self.desk();
         let lead = self.lead(&desk);
         let mut late = Vec::new();
@@ -125,6 +122,30 @@ impl Listener {
             }
         }
         self.overtake(&mut desk, &late);
+    }
+
+    /// Takes back what the server was asked for with patience and has become near: it
+    /// is asked for again at once, with urgency.
+    fn lose_patience(&mut self) {
+        let Some(play) = &self.play else { return };
+        let patient = play.transfers.iter().filter(|(_, transfer)| transfer.patient);
+        let mut due = Vec::new();
+        for (id, transfer) in patient {
+            let next = play.flights.range(transfer.blocks.start..transfer.blocks.end);
+            let mut next =
+                next.filter(|(_, flights)| flights.iter().any(|flight| flight.transfer == *id));
+            let Some((block, _)) = next.next() else { continue };
+            let ahead = play.playout.media_ahead(self.now, *block);
+            let beyond = ahead.saturating_sub(self.config.policy.emergency_media);
+            if beyond.is_zero() {
+                due.push(*id);
+            } else {
+                self.timers.set(Timer::Late, self.now + play.playout.wall(beyond));
+            }
+        }
+        for id in due {
+            self.take_back(id, true);
+        }
     }
 
     /// How long before its instant a late block must be asked elsewhere.

@@ -8,63 +8,66 @@ use tokio::time::Instant;
 
 /// So much audio is sent as fast as it goes, so that the music is safe.
 const START_MS: u64 = 5_000;
-/// So much while others begin as well: it is enough for sound.
-const BEGINNING_MS: u64 = 2_000;
+/// So much beside others: it is enough for sound.
+const START_BESIDE_MS: u64 = 2_000;
 /// What follows is sent so many times faster than it is heard.
 const PACE: u32 = 4;
-/// While others begin it waits so many times longer: still faster than it is heard.
+/// Beside others it waits so many times longer: still faster than it is heard.
 const PATIENCE: (u32, u32) = (8, 3);
 
-/// Pushes whose listeners have next to nothing yet.
+/// How many pushes are under way.
 #[derive(Debug, Default)]
-pub(crate) struct Beginners(AtomicU64);
+pub(crate) struct Pushes(AtomicU64);
 
 /// When the blocks of a push are due to be sent: a start at once, so that the
 /// music is safe, then no faster than the asker said. What peers give meanwhile
 /// need not be sent at all.
 ///
-/// Those who have heard for a while make room for those who have just clicked: on a
-/// narrow uplink many who click at once would otherwise wait for what others get
-/// ahead.
+/// A listener who has peers to turn to gets less while others want theirs too: when
+/// many click at once on a narrow uplink, the last of them would otherwise wait for
+/// what the first get ahead.
 pub(crate) struct Pace<'a> {
-    /// The first block that is held back, alone and while others begin.
+    /// The first block that is held back, alone and beside others.
     from: u32,
     from_beside_others: u32,
     interval: Duration,
     next: Option<Instant>,
-    beginners: &'a Beginners,
-    begins: bool,
+    has_peers: bool,
+    pushes: &'a Pushes,
 }
 
 impl<'a> Pace<'a> {
-    /// Of a push at `push_kbps`, or without a wish at the usual pace.
-    pub(crate) fn new(rendition: &Rendition, push_kbps: u32, beginners: &'a Beginners) -> Self {
+    /// Of a push at `push_kbps`, or without a wish at the usual pace, to a listener who
+    /// was told of peers or not.
+    pub(crate) fn new(
+        rendition: &Rendition,
+        push_kbps: u32,
+        has_peers: bool,
+        pushes: &'a Pushes,
+    ) -> Self {
         let kbps = match push_kbps {
             0 => rendition.bitrate().kbps().saturating_mul(PACE),
             kbps => kbps.max(rendition.bitrate().kbps()),
         };
-        beginners.0.fetch_add(1, Ordering::Relaxed);
+        pushes.0.fetch_add(1, Ordering::Relaxed);
         Self {
             from: first_block_after(rendition, START_MS),
-            from_beside_others: first_block_after(rendition, BEGINNING_MS),
+            from_beside_others: first_block_after(rendition, START_BESIDE_MS),
             interval: Duration::from_secs(u64::from(BLOCK_BYTES) * 8) / kbps.saturating_mul(1000),
             next: None,
-            beginners,
-            begins: true,
+            has_peers,
+            pushes,
         }
     }
 
     /// Waits until a block may be sent.
     pub(crate) async fn wait(&mut self, block: u32) {
-        if block >= self.from_beside_others {
-            self.has_begun();
-        }
-        let others = self.beginners.0.load(Ordering::Relaxed) > u64::from(self.begins);
-        let from = if others { self.from_beside_others } else { self.from };
+        let makes_room = self.has_peers && self.pushes.0.load(Ordering::Relaxed) > 1;
+        let from = if makes_room { self.from_beside_others } else { self.from };
         if block < from {
             return;
         }
-        let interval = match others {
+        let interval = match makes_room {
             true => self.interval * PATIENCE.0 / PATIENCE.1,
             false => self.interval,
         };
@@ -72,17 +75,11 @@ impl<'a> Pace<'a> {
         self.next = Some(next);
         tokio::time::sleep_until(next).await;
     }
-
-    fn has_begun(&mut self) {
-        if std::mem::take(&mut self.begins) {
-            self.beginners.0.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
 }
 
 impl Drop for Pace<'_> {
     fn drop(&mut self) {
-        self.has_begun();
+        self.pushes.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -124,8 +121,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_push_alone_starts_with_five_seconds_at_once() {
-        let beginners = Beginners::default();
-        let mut pace = Pace::new(&rendition(), 0, &beginners);
+        let pushes = Pushes::default();
+        let mut pace = Pace::new(&rendition(), 0, true, &pushes);
         let began = Instant::now();
         for block in 0..6 {
             pace.wait(block).await;
@@ -137,16 +134,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_begun_makes_room_for_who_begins_but_stays_ahead_of_the_music() {
-        let beginners = Beginners::default();
-        let alone = twenty_blocks(&mut Pace::new(&rendition(), 0, &beginners)).await;
-        let mut first = Pace::new(&rendition(), 0, &beginners);
-        let second = Pace::new(&rendition(), 0, &beginners);
-        let beside = twenty_blocks(&mut first).await;
+    async fn who_has_peers_makes_room_for_others_but_stays_ahead_of_the_music() {
+        let pushes = Pushes::default();
+        let alone = twenty_blocks(&mut Pace::new(&rendition(), 0, true, &pushes)).await;
+        let without_peers = Pace::new(&rendition(), 0, false, &pushes);
+        let mut with_peers = Pace::new(&rendition(), 0, true, &pushes);
+        let beside = twenty_blocks(&mut with_peers).await;
         assert!(beside > alone * 3, "{beside:?} beside another, {alone:?} alone");
         assert!(beside < Duration::from_millis(20 * 819), "slower than it is heard: {beside:?}");
-        drop((first, second));
-        assert_eq!(beginners.0.load(Ordering::Relaxed), 0);
-        assert_eq!(twenty_blocks(&mut Pace::new(&rendition(), 0, &beginners)).await, alone);
+        let mut without_peers = without_peers;
+        assert_eq!(twenty_blocks(&mut without_peers).await, alone, "it has nobody else");
+        drop((with_peers, without_peers));
+        assert_eq!(pushes.0.load(Ordering::Relaxed), 0);
     }
 }

@@ -121,10 +121,11 @@ async fn answer_play(
         edges: Vec::new(),
         push: Some(push.into()),
     };
+    let has_peers = !playing.peers.is_empty();
     send(stream, reply::Kind::Playing(playing)).await?;
     let held = held_blocks(&plan.rendition, push, &play.held);
     let wanted = push.iter().filter(|block| !held.contains(*block)).collect();
-    let pace = Pace::new(&plan.rendition, play.push_kbps, &service.beginners);
+    let pace = Pace::new(&plan.rendition, play.push_kbps, has_peers, &service.pushes);
     send_blocks(service, stream, plan.blob, wanted, Some(pace)).await
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use crate::contact::{MAX_PROVEN, Reach};
 use crate::keys::{Keys, KeysError};
 use crate::online::{Index, Online};
-use crate::pace::Beginners;
+use crate::pace::Pushes;
 use crate::policy::{Policy, are_named};
 use crate::redis_tracker::{OpenRedisError, RedisSettings, RedisTracker};
 use crate::session::Listener;
@@ -74,7 +74,7 @@ pub struct Service {
     pub origin: Origin,
     pub(crate) clock: Clock,
     pub(crate) served: Served,
-    pub(crate) beginners: Beginners,
+    pub(crate) pushes: Pushes,
     pub(crate) online: Online,
     policy: Policy,
     proof_key: ProofKey,
@@ -129,7 +129,7 @@ impl Service {
             origin: Origin::open(&folder.join("blobs"))?,
             clock: Clock::start(),
             served: Served::default(),
-            beginners: Beginners::default(),
+            pushes: Pushes::default(),
             online: Online::new(Index::Memory(Box::new(MemoryTracker::new(
                 Limits::default(),
                 rand::random(),
