@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use antiphon_playback::{
     BitrateDecision, BitrateReason, Candidate, Chooser, Learned, Outlook, Situation, StartDecision,
-    State, UserPolicy,
+    StartPolicy, StartReason, State, UserPolicy,
 };
 use antiphon_types::{BLOCK_BYTES, Bitrate, Rendition, SAMPLE_RATE, Timestamp};
 
@@ -56,9 +56,24 @@ impl Listener {
             remaining,
             most_buffered: self.config.server_ahead_alone_media,
         };
+        if self.is_safe_beside_peers(outlook.buffered) {
+            let reason = StartReason::Enough;
+            return Some(StartDecision { start: true, reason, predicted_stall_share: 0.0 });
+        }
         self.decisions.seed = self.decisions.seed.wrapping_add(1);
         let seed = self.salt ^ self.decisions.seed;
         Some(self.config.start.decide(&self.link, &outlook, seed))
+    }
+
+    /// Whether the emergency reserve is there, and beside the server a peer for what
+    /// follows. Then what was seen of the link says little: a server that many turn to
+    /// holds back what it sends to those who have peers.
+    fn is_safe_beside_peers(&self, buffered: Duration) -> bool {
+        let simulates = matches!(self.config.start, StartPolicy::Markov { .. });
+        simulates
+            && self.server_up
+            && buffered >= self.config.policy.emergency_media
+            && !self.desk().peers.is_empty()
     }
 
     /// What is buffered and what remains of the track that plays.

@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 /// So much audio is sent as fast as it goes, so that the music is safe.
 const START_MS: u64 = 5_000;
-/// So much beside others: it is enough for sound.
-const START_BESIDE_MS: u64 = 2_000;
+/// So much beside others: the reserve with which sound may begin where there are peers.
+const START_BESIDE_MS: u64 = 3_500;
 /// What follows is sent so many times faster than it is heard.
 const PACE: u32 = 4;
 /// Beside others it waits so many times longer: still faster than it is heard.
-const PATIENCE: (u32, u32) = (8, 3);
+const PATIENCE: u32 = 2;
 
 /// How many pushes are under way.
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ impl<'a> Pace<'a> {
             return;
         }
         let interval = match makes_room {
-            true => self.interval * PATIENCE.0 / PATIENCE.1,
+            true => self.interval * PATIENCE,
             false => self.interval,
         };
         let next = self.next.unwrap_or_else(Instant::now) + interval;
@@ -140,7 +140,7 @@ mod tests {
         let without_peers = Pace::new(&rendition(), 0, false, &pushes);
         let mut with_peers = Pace::new(&rendition(), 0, true, &pushes);
         let beside = twenty_blocks(&mut with_peers).await;
-        assert!(beside > alone * 3, "{beside:?} beside another, {alone:?} alone");
+        assert!(beside > alone * 2, "{beside:?} beside another, {alone:?} alone");
         assert!(beside < Duration::from_millis(20 * 819), "slower than it is heard: {beside:?}");
         let mut without_peers = without_peers;
         assert_eq!(twenty_blocks(&mut without_peers).await, alone, "it has nobody else");
