@@ -1,7 +1,6 @@
 //! How much is passed on to other listeners: caps, and what was given so far.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -123,7 +122,7 @@ impl Giving {
             "{} {} {} {}\n",
             given.date.day, given.date.month, given.day_bytes, given.month_bytes
         );
-        if let Err(error) = write(&self.path, &text) {
+        if let Err(error) = replace_file(&self.path, text.as_bytes(), false) {
             tracing::debug!("what was given is not kept: {error}");
         }
     }
@@ -205,10 +204,6 @@ fn parse_given(text: &str) -> Option<Given> {
     let (day, month) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
     let (day_bytes, month_bytes) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
     Some(Given { date: Date { day, month, minute: 0 }, day_bytes, month_bytes })
-}
-
-fn write(path: &std::path::Path, text: &str) -> io::Result<()> {
-    replace_file(path, text.as_bytes(), false)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What listeners tell each other of wants and holdings, between messages and the
 //! core.
 
-use antiphon_mesh::{Interest, QueryId};
+use antiphon_mesh::{Interest, Notice, QueryId};
 use antiphon_types::{BlobId, BlockRange, BlockSet, Class, NodeId};
 use antiphon_wire::proto::{self, peer_notice};
 use bytes::Bytes;
@@ -26,8 +26,7 @@ impl Node {
             }
             peer_notice::Kind::Have(have) => {
                 let Some(blob) = BlobId::from_slice(&have.blob) else { return };
-                let ranges = have.ranges.iter().take(MAX_RANGES);
-                let ranges = ranges.map(|range| BlockRange::new(range.start, range.end));
+                let ranges = have.ranges.into_iter().take(MAX_RANGES).map(BlockRange::from);
                 self.listener.handle_have(now, peer, blob, ranges);
             }
             peer_notice::Kind::Query(query) => {
@@ -52,38 +51,36 @@ impl Node {
         }
     }
 
-    /// Tells a neighbour what we want.
-    pub(crate) fn tell_wants(&self, peer: NodeId) {
-        let interests = self.listener.mesh().wanted().iter().map(told_interest).collect();
-        self.tell(peer, peer_notice::Kind::Want(proto::Want { interests }));
+    /// Tells a neighbour what the core wants it to know. What of a blob we hold is
+    /// told if there is any.
+    pub(crate) fn tell_neighbour(&self, peer: NodeId, notice: Notice) {
+        let (Some(link), Some(notice)) = (self.peers.get(&peer), self.message_of(notice)) else {
+            return;
+        };
+        link.tell(notice);
     }
 
-    /// Tells a neighbour which blocks of a blob we hold, if any.
-    pub(crate) fn tell_holdings(&self, peer: NodeId, blob: BlobId) {
-        let Some(held) = self.shared_blocks(blob) else { return };
-        let ranges = held.ranges().take(MAX_RANGES);
-        let ranges = ranges.map(|range| proto::Range { start: range.start, end: range.end });
-        let have = proto::Have { blob: blob_bytes(blob), ranges: ranges.collect() };
-        self.tell(peer, peer_notice::Kind::Have(have));
-    }
-
-    /// Asks a neighbour who holds a blob.
-    pub(crate) fn tell_query(&self, peer: NodeId, id: QueryId, blob: BlobId, hops: u32) {
-        let query = proto::Query { id: id_bytes(id), blob: blob_bytes(blob), hops };
-        self.tell(peer, peer_notice::Kind::Query(query));
-    }
-
-    /// Tells a neighbour who holds what it asked for: `None` is ourselves.
-    pub(crate) fn tell_hit(&self, peer: NodeId, id: QueryId, holder: Option<NodeId>) {
-        let holder = holder.unwrap_or_else(|| self.neighbourhood.secret.node_id());
-        let peer_key = Bytes::copy_from_slice(holder.as_bytes());
-        self.tell(peer, peer_notice::Kind::Hit(proto::Hit { id: id_bytes(id), peer_key }));
-    }
-
-    fn tell(&self, peer: NodeId, notice: peer_notice::Kind) {
-        if let Some(link) = self.peers.get(&peer) {
-            link.tell(notice);
-        }
+    fn message_of(&self, notice: Notice) -> Option<peer_notice::Kind> {
+        Some(match notice {
+            Notice::Want => {
+                let interests = self.listener.mesh().wanted().iter().map(told_interest).collect();
+                peer_notice::Kind::Want(proto::Want { interests })
+            }
+            Notice::Have { blob } => {
+                let held = self.shared_blocks(blob)?;
+                let ranges = held.ranges().take(MAX_RANGES).map(proto::Range::from).collect();
+                peer_notice::Kind::Have(proto::Have { blob: blob_bytes(blob), ranges })
+            }
+            Notice::Query { id, blob, hops } => {
+                let (id, blob) = (id_bytes(id), blob_bytes(blob));
+                peer_notice::Kind::Query(proto::Query { id, blob, hops })
+            }
+            Notice::Hit { id, holder } => {
+                let holder = holder.unwrap_or_else(|| self.neighbourhood.secret.node_id());
+                let (id, peer_key) = (id_bytes(id), node_bytes(holder));
+                peer_notice::Kind::Hit(proto::Hit { id, peer_key })
+            }
+        })
     }
 
     /// What of a blob may be had from us: nothing if that is not a single block.
@@ -110,6 +107,12 @@ fn id_bytes(id: QueryId) -> Bytes {
     Bytes::copy_from_slice(&id.0)
 }
 
-fn blob_bytes(blob: BlobId) -> Bytes {
+/// The name of a blob, as messages have it.
+pub(crate) fn blob_bytes(blob: BlobId) -> Bytes {
     Bytes::copy_from_slice(blob.as_bytes())
+}
+
+/// The key of a node, as messages have it.
+pub(crate) fn node_bytes(node: NodeId) -> Bytes {
+    Bytes::copy_from_slice(node.as_bytes())
 }

@@ -41,7 +41,7 @@ pub use engine::{
 };
 pub use faults::Faults;
 pub use library::{KnownTrack, Library, TrackError};
-pub use meeting::Path;
+pub use meeting::MetBy;
 pub use queue::Repeat;
 pub use record::{BytesBySource, Event, PlayRecord, Records, Reported, Unreported};
 pub use session::RequestError;

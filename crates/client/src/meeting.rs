@@ -48,7 +48,7 @@ pub(crate) struct Meetings {
 /// How a link came about, for records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Path {
+pub enum MetBy {
     /// One side connected to an address that the server had named.
     Direct,
     /// Both are on one network.
@@ -58,20 +58,17 @@ pub enum Path {
 }
 
 impl Node {
-    /// Whether a link to or from an address is wanted.
-    fn is_welcome(&self, connection: &Connection) -> bool {
-        match self.sharing {
-            Peers::On => true,
-            Peers::Lan => connection.remote_address().is_some_and(|from| lan::is_near(from.ip())),
-            Peers::Off => false,
-        }
-    }
-
     pub(crate) fn handle_linked(&mut self, link: PeerLink, rtt: Duration, dialled: bool) {
         let (now, node) = (self.clock.now(), link.connection.remote());
-        let (path, took_ms) = self.note_met(node, &link.connection);
-        let banned = self.listener.mesh().banned_until(now, node).is_some();
-        if banned || !self.is_welcome(&link.connection) {
+        let address = link.connection.remote_address();
+        let is_near = address.is_some_and(|from| lan::is_near(from.ip()));
+        let (path, took_ms) = self.note_met(node, is_near);
+        let is_welcome = match self.sharing {
+            Peers::On => true,
+            Peers::Lan => is_near,
+            Peers::Off => false,
+        };
+        if !is_welcome || self.listener.mesh().banned_until(now, node).is_some() {
             return link.connection.close("not wanted");
         }
         let standing = self.peers.get(&node).map(|other| &other.connection);
@@ -92,21 +89,19 @@ impl Node {
             path,
             took_ms,
         });
-        let address = link.connection.remote_address();
         let network = address.and_then(|from| Network::of(from.ip()));
         self.peers.insert(node, link);
         self.listener.handle_peer_up(now, node, Met { rtt, network, dialled });
     }
 
     /// How a link came about, and how long after it was wanted.
-    fn note_met(&mut self, node: NodeId, connection: &Connection) -> (Path, u64) {
+    fn note_met(&mut self, node: NodeId, is_near: bool) -> (MetBy, u64) {
         let wanted = self.meetings.dialling.remove(&node);
         let punched = self.meetings.punching.remove(&node);
-        let near = connection.remote_address().is_some_and(|from| lan::is_near(from.ip()));
-        let path = match (near, punched) {
-            (true, _) => Path::Lan,
-            (false, true) => Path::Introduced,
-            (false, false) => Path::Direct,
+        let path = match (is_near, punched) {
+            (true, _) => MetBy::Lan,
+            (false, true) => MetBy::Introduced,
+            (false, false) => MetBy::Direct,
         };
         let took = wanted.map_or(Duration::ZERO, |wanted| wanted.elapsed());
         (path, u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
@@ -153,7 +148,7 @@ impl Node {
         self.meetings.dialling.entry(node).or_insert_with(Instant::now);
         let addresses = (peer.addresses.clone(), peer.udp_addresses.clone());
         tokio::spawn(self.neighbourhood.clone().dial(node, addresses, effort));
-        if effort == Effort::Once && self.server_up && self.sharing == Peers::On {
+        if effort == Effort::Once && self.server_up {
             let events = self.events.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(INTRODUCE_AFTER).await;
@@ -182,18 +177,17 @@ impl Node {
 
     /// A peer that does not answer may be behind a NAT: it shall dial us too.
     pub(crate) fn introduce_if_unmet(&mut self, node: NodeId, blob: Option<BlobId>) {
-        if !self.peers.contains_key(&node) && !self.meetings.near.contains_key(&node) {
+        if !self.meetings.near.contains_key(&node) {
             self.ask_for_introduction(node, blob);
         }
     }
 
     pub(crate) fn ask_for_introduction(&mut self, node: NodeId, blob: Option<BlobId>) {
-        let now = Instant::now();
         let introductions = &mut self.meetings.introductions;
         introductions.retain(|_, asked| asked.elapsed() < INTRODUCTION_INTERVAL);
         let may = introductions.len() < MAX_INTRODUCTIONS && !introductions.contains_key(&node);
         if may && self.sharing == Peers::On && self.is_to_be_met(node) {
-            self.meetings.introductions.insert(node, now);
+            self.meetings.introductions.insert(node, Instant::now());
             self.session.ask_for_introduction(&node, blob);
         }
     }

@@ -14,12 +14,12 @@ use antiphon_net::{Clock, Connection, Effort, sleep_until};
 use antiphon_store::Store;
 use antiphon_types::{BlobId, BlockRange, Class, NodeId};
 use antiphon_wire::proto::{self, peer_notice, reply, request};
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::engine::{Command, PlayError};
 use crate::giving::Giving;
+use crate::gossip::blob_bytes;
 use crate::library::Library;
 use crate::meeting::Meetings;
 use crate::network;
@@ -382,10 +382,7 @@ impl Node {
                 Output::Switch { play, at, bitrate } => self.switch(play, at, bitrate),
                 Output::FindPeers { play } => self.find_peers(play),
                 Output::Meet { peer, blob } => self.ask_for_introduction(peer, Some(blob)),
-                Output::Want { peer } => self.tell_wants(peer),
-                Output::Have { peer, blob } => self.tell_holdings(peer, blob),
-                Output::Query { peer, id, blob, hops } => self.tell_query(peer, id, blob, hops),
-                Output::Hit { peer, id, holder } => self.tell_hit(peer, id, holder),
+                Output::Tell { peer, notice } => self.tell_neighbour(peer, notice),
                 Output::DropPeer { peer, reason } => {
                     tracing::info!(?peer, ?reason, "peer dropped");
                     if let Some(link) = self.peers.get(&peer) {
@@ -470,7 +467,7 @@ impl Node {
         }
         let (session, events) = (self.session.clone(), self.events.clone());
         tokio::spawn(async move {
-            let find = proto::FindPeers { blob: Bytes::copy_from_slice(blob.as_bytes()) };
+            let find = proto::FindPeers { blob: blob_bytes(blob) };
             if let Ok(reply::Kind::Peers(found)) = session.ask(request::Kind::FindPeers(find)).await
             {
                 let _ = events.send(Event::PeersFound { play, peers: found.peers });

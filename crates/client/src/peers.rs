@@ -17,11 +17,11 @@ use antiphon_wire::proto::{
     reply, request,
 };
 use antiphon_wire::reset_code;
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::faults::Faults;
 use crate::giving::Giving;
+use crate::gossip::blob_bytes;
 use crate::node::Event;
 use crate::session::Session;
 
@@ -381,7 +381,7 @@ pub(crate) async fn request_blocks(
 /// The request for a run of blocks, to a peer or to the server.
 pub(crate) fn blocks_request(blob: BlobId, blocks: BlockRange, class: Class) -> proto::Blocks {
     proto::Blocks {
-        blob: Bytes::copy_from_slice(blob.as_bytes()),
+        blob: blob_bytes(blob),
         start: blocks.start,
         end: blocks.end,
         class: class.index().into(),

@@ -15,7 +15,7 @@ use antiphon_wire::proto::{self, Message as _};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::meeting::Path as MetBy;
+use crate::meeting::MetBy;
 use crate::settings::replace_file;
 
 /// Plays told to the server at once.

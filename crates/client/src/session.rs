@@ -14,10 +14,10 @@ use antiphon_wire::proto::{
     self, ClientNotice, Hello, Reply, Request, ServerNotice, client_notice, reply, request,
     server_notice,
 };
-use bytes::Bytes;
 use rand::RngExt as _;
 use tokio::sync::{mpsc, watch};
 
+use crate::gossip::{blob_bytes, node_bytes};
 use crate::standing::Standing;
 
 /// First pause before connecting again; doubled for each failure in a row.
@@ -169,7 +169,7 @@ impl Session {
     /// Told in vain when there is no session: all is told anew to the next.
     pub(crate) fn announce(&self, blobs: &[BlobId]) {
         for blobs in blobs.chunks(ANNOUNCED_AT_ONCE) {
-            let blobs = blobs.iter().map(|blob| Bytes::copy_from_slice(blob.as_bytes())).collect();
+            let blobs = blobs.iter().copied().map(blob_bytes).collect();
             self.tell(client_notice::Kind::Announce(proto::Announce { blobs }));
         }
     }
@@ -177,15 +177,15 @@ impl Session {
     /// Tells the server that these blobs are held no longer.
     pub(crate) fn withdraw(&self, blobs: &[BlobId]) {
         for blobs in blobs.chunks(ANNOUNCED_AT_ONCE) {
-            let blobs = blobs.iter().map(|blob| Bytes::copy_from_slice(blob.as_bytes())).collect();
+            let blobs = blobs.iter().copied().map(blob_bytes).collect();
             self.tell(client_notice::Kind::Withdraw(proto::Withdraw { blobs }));
         }
     }
 
     /// Asks the server to have a peer connect to us.
     pub(crate) fn ask_for_introduction(&self, peer: &NodeId, blob: Option<BlobId>) {
-        let peer_key = Bytes::copy_from_slice(peer.as_bytes());
-        let blob = blob.map(|blob| Bytes::copy_from_slice(blob.as_bytes())).unwrap_or_default();
+        let peer_key = node_bytes(*peer);
+        let blob = blob.map(blob_bytes).unwrap_or_default();
         self.tell(client_notice::Kind::Introduce(proto::Introduce { peer_key, blob }));
     }
 
@@ -212,8 +212,8 @@ impl Session {
     /// Reports a peer that sent a block which does not verify.
     pub(crate) fn report_bad_peer(&self, peer: &NodeId, blob: &BlobId, block: u32) {
         self.tell(client_notice::Kind::BadPeer(proto::BadPeer {
-            peer_key: Bytes::copy_from_slice(peer.as_bytes()),
-            blob: Bytes::copy_from_slice(blob.as_bytes()),
+            peer_key: node_bytes(*peer),
+            blob: blob_bytes(*blob),
             block,
         }));
     }
@@ -303,7 +303,7 @@ impl Identity {
         Hello {
             minor: proto::MINOR_VERSION,
             agent: concat!("antiphon/", env!("CARGO_PKG_VERSION")).to_owned(),
-            peer_key: Bytes::copy_from_slice(peer.as_bytes()),
+            peer_key: node_bytes(peer),
             peer_key_proof: prove_peer_key(&self.peer, &self.device.node_id(), &self.link.node),
             join_secret: self.join_secret.clone(),
             sharing: self.sharing,

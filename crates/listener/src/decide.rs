@@ -73,7 +73,7 @@ impl Listener {
         simulates
             && self.server_up
             && buffered >= self.config.policy.emergency_media
-            && !self.desk().peers.is_empty()
+            && self.has_usable_peer()
     }
 
     /// What is buffered and what remains of the track that plays.

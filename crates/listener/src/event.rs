@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_mesh::{DropReason, QueryId};
+use antiphon_mesh::{DropReason, Notice};
 use antiphon_playback::{BitrateReason, StartReason, UserPolicy};
 use antiphon_types::{
     Bitrate, BlobId, BlockRange, BlockSet, Class, NodeId, Rendition, SAMPLE_RATE, Timestamp,
@@ -187,38 +187,12 @@ pub enum Output {
         /// What it is said to hold.
         blob: BlobId,
     },
-    /// Tell a peer what we want: [`Mesh::wanted`](antiphon_mesh::Mesh::wanted).
-    Want {
+    /// Tell a neighbour something.
+    Tell {
         /// Whom to tell.
         peer: NodeId,
-    },
-    /// Tell a peer which blocks of a blob we hold, if any. It wants it, and may ask
-    /// for them now.
-    Have {
-        /// Whom to tell.
-        peer: NodeId,
-        /// Of what.
-        blob: BlobId,
-    },
-    /// Ask a peer who holds a blob.
-    Query {
-        /// Whom to ask.
-        peer: NodeId,
-        /// Names the query.
-        id: QueryId,
-        /// What is sought.
-        blob: BlobId,
-        /// How far it may go.
-        hops: u32,
-    },
-    /// Answer a query of a peer.
-    Hit {
-        /// Whom to answer.
-        peer: NodeId,
-        /// Which query.
-        id: QueryId,
-        /// Who holds the blob: `None` if it is ourselves.
-        holder: Option<NodeId>,
+        /// What.
+        notice: Notice,
     },
     /// Close the link to this peer.
     DropPeer {

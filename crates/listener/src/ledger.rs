@@ -236,15 +236,8 @@ impl Listener {
                 MeshOutput::CutUpload { peer, retry_after } => {
                     self.outputs.push_back(Output::CutUpload { peer, retry_after });
                 }
-                MeshOutput::Want { peer } => self.outputs.push_back(Output::Want { peer }),
-                MeshOutput::Have { peer, blob } => {
-                    self.outputs.push_back(Output::Have { peer, blob });
-                }
-                MeshOutput::Query { peer, id, blob, hops } => {
-                    self.outputs.push_back(Output::Query { peer, id, blob, hops });
-                }
-                MeshOutput::Hit { peer, id, holder } => {
-                    self.outputs.push_back(Output::Hit { peer, id, holder });
+                MeshOutput::Tell { peer, notice } => {
+                    self.outputs.push_back(Output::Tell { peer, notice });
                 }
                 MeshOutput::Found { blob, holder } => self.found(blob, holder),
             }

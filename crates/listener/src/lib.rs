@@ -82,6 +82,7 @@ mod decide;
 mod event;
 mod ledger;
 mod listener;
+mod mix;
 mod neighbours;
 mod pipe;
 mod plan;
@@ -90,7 +91,7 @@ mod rescue;
 mod status;
 mod timers;
 
-pub use antiphon_mesh::{DropReason, Grant, Met, QueryId};
+pub use antiphon_mesh::{DropReason, Grant, Met, Notice, QueryId};
 pub use antiphon_playback::{
     BitrateDecision, BitratePolicy, BitrateReason, Buffered, Learned, Playout, StartPolicy,
     StartReason, State, Urgency, UserPolicy,

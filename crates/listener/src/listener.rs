@@ -281,8 +281,7 @@ impl Listener {
             }
         }
         self.with_play(id, |listener| listener.land(block, transfer));
-        self.mesh.handle_gained(self.now, blob);
-        self.drain_mesh();
+        self.handle_gained(now, blob);
     }
 
     /// A block that was held turns out to be damaged or gone: it is wanted

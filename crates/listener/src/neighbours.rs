@@ -7,6 +7,7 @@ use antiphon_types::{BlobId, BlockRange, Class, NodeId, Timestamp};
 
 use crate::event::Output;
 use crate::listener::Listener;
+use crate::mix::{STEP, mix};
 use crate::play::CurrentPlay;
 
 impl Listener {
@@ -55,7 +56,7 @@ impl Listener {
         self.drain_mesh();
     }
 
-    /// We have come to hold more of a blob otherwise than by a play.
+    /// We have come to hold more of a blob: what a play fetched tells itself.
     pub fn handle_gained(&mut self, now: Timestamp, blob: BlobId) {
         self.advance(now);
         self.mesh.handle_gained(self.now, blob);
@@ -125,15 +126,9 @@ impl CurrentPlay {
     }
 }
 
-/// The *n*-th of a row of numbers of a seed, so that no two listeners draw the same
-/// (SplitMix64).
+/// The *n*-th of a row of ids of a seed, so that no two listeners draw the same.
 fn draw(seed: u64, n: u64) -> [u8; 16] {
-    let word = |n: u64| {
-        let mut mixed = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    };
+    let word = |n: u64| mix(seed.wrapping_add(n.wrapping_mul(STEP)));
     let mut id = [0; 16];
     id[..8].copy_from_slice(&word(2 * n).to_le_bytes());
     id[8..].copy_from_slice(&word(2 * n + 1).to_le_bytes());

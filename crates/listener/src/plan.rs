@@ -11,6 +11,7 @@ use antiphon_types::{BlockRange, BlockSet, NodeId, Timestamp};
 
 use crate::event::{Output, Reason, Source};
 use crate::listener::Listener;
+use crate::mix::{STEP, mix};
 use crate::pipe::{Outlook, window};
 use crate::play::{CurrentPlay, Turn};
 use crate::timers::Timer;
@@ -169,6 +170,12 @@ impl Listener {
         Desk { server, peers: peers.collect(), company }
     }
 
+    /// Whether any peer may be asked now.
+    pub(crate) fn has_usable_peer(&self) -> bool {
+        let mut holders = self.play.iter().flat_map(|play| play.holders.keys());
+        holders.any(|peer| self.peer_outlook(self.now, *peer).is_some())
+    }
+
     pub(crate) fn server_usable(&self, now: Timestamp) -> bool {
         self.server_up && self.server.pipe.blocked_until <= now
     }
@@ -280,9 +287,7 @@ impl Listener {
             return farthest;
         }
         let run = u64::from(block / self.config.server_window_least.max(1));
-        let mut drawn = self.salt ^ run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        drawn = (drawn ^ (drawn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        drawn = (drawn ^ (drawn >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let drawn = mix(self.salt ^ run.wrapping_mul(STEP));
         let share = u32::try_from(drawn >> 48).unwrap_or(0);
         farthest.saturating_sub(self.config.server_spread_media / 65_536 * share)
     }
@@ -476,7 +481,7 @@ impl Listener {
     /// Asks for more peers if none is usable: the tracker, which is the server's,
     /// and the neighbours. Whoever answers first is used.
     fn look_for_peers(&mut self) {
-        let usable = !self.desk().peers.is_empty();
+        let usable = self.has_usable_peer();
         let (now, interval) = (self.now, self.config.find_peers_interval);
         let Some(play) = &mut self.play else { return };
         let nobody = !self.server_up && self.mesh.neighbours().len() == 0;
@@ -496,16 +501,13 @@ impl Listener {
     }
 }
 
-/// A number for each pair of listener and peer (the finaliser of SplitMix64).
+/// A number for each pair of listener and peer.
 fn tie(salt: u64, peer: NodeId) -> u64 {
     let mut mixed = salt;
     for chunk in peer.as_bytes().chunks_exact(8) {
         let mut word = [0; 8];
         word.copy_from_slice(chunk);
-        mixed ^= u64::from_le_bytes(word);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
+        mixed = mix(mixed ^ u64::from_le_bytes(word));
     }
     mixed
 }

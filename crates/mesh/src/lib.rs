@@ -58,7 +58,7 @@ mod uploads;
 
 pub use allowance::{Allowance, Allowed, Caps, Date, Given};
 pub use limits::{Limits, Weights};
-pub use mesh::{DropReason, Mesh, Output};
+pub use mesh::{DropReason, Mesh, Notice, Output};
 pub use neighbour::{Met, Neighbour};
 pub use network::Network;
 pub use offers::Interest;

@@ -30,6 +30,34 @@ pub enum DropReason {
     Crowded,
 }
 
+/// What a neighbour is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// What we want: [`Mesh::wanted`].
+    Want,
+    /// Which blocks of `blob` we hold, if any. It wants it, and may ask for them now.
+    Have {
+        /// Of what.
+        blob: BlobId,
+    },
+    /// That we would know who holds `blob`.
+    Query {
+        /// Names the query.
+        id: QueryId,
+        /// What is sought.
+        blob: BlobId,
+        /// How far it may go.
+        hops: u32,
+    },
+    /// The answer to a query of it.
+    Hit {
+        /// Which query.
+        id: QueryId,
+        /// Who holds the blob: `None` if it is ourselves.
+        holder: Option<NodeId>,
+    },
+}
+
 /// What the owner of a [`Mesh`] has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
@@ -48,38 +76,12 @@ pub enum Output {
         /// After how long it may ask again.
         retry_after: Duration,
     },
-    /// Tell `peer` what we want ([`Mesh::wanted`]).
-    Want {
+    /// Tell `peer` something.
+    Tell {
         /// Whom to tell.
         peer: NodeId,
-    },
-    /// Tell `peer` which blocks of `blob` we hold, if any. It wants it, and may
-    /// ask for them now.
-    Have {
-        /// Whom to tell.
-        peer: NodeId,
-        /// Of what.
-        blob: BlobId,
-    },
-    /// Ask `peer` who holds `blob`.
-    Query {
-        /// Whom to ask.
-        peer: NodeId,
-        /// Names the query.
-        id: QueryId,
-        /// What is sought.
-        blob: BlobId,
-        /// How far it may go.
-        hops: u32,
-    },
-    /// Answer a query of `peer`.
-    Hit {
-        /// Whom to answer.
-        peer: NodeId,
-        /// Which query.
-        id: QueryId,
-        /// Who holds the blob: `None` if it is ourselves.
-        holder: Option<NodeId>,
+        /// What.
+        notice: Notice,
     },
     /// A search of ours ([`Mesh::search`]) found somebody.
     Found {
@@ -145,7 +147,7 @@ impl Mesh {
         }
         self.neighbours.insert(peer, Neighbour::new(now, met, &self.limits));
         if !self.wanted.is_empty() {
-            self.outputs.push_back(Output::Want { peer });
+            self.outputs.push_back(Output::Tell { peer, notice: Notice::Want });
         }
         self.shrink();
     }
@@ -250,7 +252,8 @@ impl Mesh {
         self.tell_news(now);
         for peer in self.uploads.invited(now, &self.limits) {
             let wants = self.neighbours.get(&peer).into_iter().flat_map(Neighbour::wants);
-            let invite = wants.map(|(blob, _)| Output::Have { peer, blob });
+            let invite =
+                wants.map(|(blob, _)| Output::Tell { peer, notice: Notice::Have { blob } });
             self.outputs.extend(invite);
         }
     }

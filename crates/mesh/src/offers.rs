@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use antiphon_types::{BlobId, BlobSize, BlockRange, BlockSet, Class, NodeId, Timestamp};
 
-use crate::mesh::{Mesh, Output};
+use crate::mesh::{Mesh, Notice, Output};
 use crate::neighbour::Wanted;
 
 /// A blob that we want.
@@ -44,7 +44,7 @@ impl Mesh {
                     neighbour.shares_taste(want.blob);
                 }
             }
-            self.outputs.push_back(Output::Want { peer: *peer });
+            self.outputs.push_back(Output::Tell { peer: *peer, notice: Notice::Want });
         }
     }
 
@@ -67,7 +67,8 @@ impl Mesh {
             }
             let known = neighbour.wants.iter().find(|want| want.blob == *blob).cloned();
             if known.is_none() {
-                self.outputs.push_back(Output::Have { peer: from, blob: *blob });
+                self.outputs
+                    .push_back(Output::Tell { peer: from, notice: Notice::Have { blob: *blob } });
             }
             if self.wanted.iter().any(|want| want.blob == *blob) {
                 neighbour.shares_taste(*blob);
@@ -146,7 +147,10 @@ impl Mesh {
             for want in neighbour.wants.iter_mut().filter(|want| want.news) {
                 if want.told_at + self.limits.have_interval <= now {
                     (want.news, want.told_at) = (false, now);
-                    self.outputs.push_back(Output::Have { peer: *peer, blob: want.blob });
+                    self.outputs.push_back(Output::Tell {
+                        peer: *peer,
+                        notice: Notice::Have { blob: want.blob },
+                    });
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use antiphon_types::{BlobId, NodeId, Timestamp};
 
-use crate::mesh::{Mesh, Output};
+use crate::mesh::{Mesh, Notice, Output};
 
 /// How far a query goes: to neighbours of neighbours.
 const HOPS: u32 = 2;
@@ -101,7 +101,8 @@ impl Mesh {
         }
         let hops = if hops.min(HOPS) > 1 { 1 } else { 0 };
         if self.spread(now, id, blob, Some(from), hops) && held {
-            self.outputs.push_back(Output::Hit { peer: from, id, holder: None });
+            self.outputs
+                .push_back(Output::Tell { peer: from, notice: Notice::Hit { id, holder: None } });
         }
     }
 
@@ -123,7 +124,10 @@ impl Mesh {
         let (blob, origin) = (query.blob, query.origin);
         if let Some(peer) = origin {
             if self.neighbours.contains_key(&peer) {
-                self.outputs.push_back(Output::Hit { peer, id, holder: Some(holder) });
+                self.outputs.push_back(Output::Tell {
+                    peer,
+                    notice: Notice::Hit { id, holder: Some(holder) },
+                });
             }
             return;
         }
@@ -152,7 +156,9 @@ impl Mesh {
         if !self.search.enter(now, id, query, self.limits.queries) {
             return false;
         }
-        let ask = asked.into_iter().map(|peer| Output::Query { peer, id, blob, hops });
+        let ask = asked
+            .into_iter()
+            .map(|peer| Output::Tell { peer, notice: Notice::Query { id, blob, hops } });
         self.outputs.extend(ask);
         true
     }

@@ -6,7 +6,7 @@
 //!
 //! All who run it are of one service, made up for it, with a peer key of their
 //! own.
-#![allow(clippy::print_stdout, reason = "to print is what it is for")]
+#![expect(clippy::print_stdout, reason = "to print is what it is for")]
 
 use std::error::Error;
 use std::time::Duration;

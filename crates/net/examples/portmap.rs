@@ -4,7 +4,7 @@
 //! ```text
 //! cargo run -p antiphon-net --example portmap -- [all|pcp|natpmp|upnp] [PORT] [SECONDS]
 //! ```
-#![allow(clippy::print_stdout, reason = "to print is what it is for")]
+#![expect(clippy::print_stdout, reason = "to print is what it is for")]
 
 use std::error::Error;
 use std::time::Duration;

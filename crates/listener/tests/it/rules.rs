@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use antiphon_listener::{
-    Config, Grant, Listener, Output, Play, PlayId, Reason, Source, TransferId, UserPolicy,
+    Config, Grant, Listener, Notice, Output, Play, PlayId, Reason, Source, TransferId, UserPolicy,
     WaitingFor,
 };
 use antiphon_types::{BlockRange, BlockSet, Class, Timestamp};
@@ -110,7 +110,7 @@ fn stopping_cancels_what_has_not_come() {
         Output::Cancel { transfer, .. } => Some(*transfer),
         Output::CancelPush { play: ID } => Some(TransferId::PUSH),
         // Nothing is wanted any more.
-        Output::Want { .. } => None,
+        Output::Tell { notice: Notice::Want, .. } => None,
         other => panic!("{other:?}"),
     });
     assert_eq!(cancelled.collect::<Vec<_>>(), open);

@@ -319,10 +319,7 @@ impl World {
                 }
                 Output::FindPeers { .. }
                 | Output::Meet { .. }
-                | Output::Want { .. }
-                | Output::Have { .. }
-                | Output::Query { .. }
-                | Output::Hit { .. }
+                | Output::Tell { .. }
                 | Output::CutUpload { .. }
                 | Output::Switch { .. }
                 | Output::Decided(_) => {}

@@ -1,6 +1,6 @@
 //! Who wants and who holds what.
 
-use antiphon_mesh::{DropReason, Interest, Limits, Output};
+use antiphon_mesh::{DropReason, Interest, Limits, Notice, Output};
 use antiphon_types::{BlobId, BlobSize, BlockRange, Class};
 
 use crate::{RTT, at, crowd, outputs, peer};
@@ -17,12 +17,15 @@ fn interest(n: u8) -> Interest {
 fn neighbours_are_told_what_is_wanted_when_it_changes_and_newcomers_at_once() {
     let mut mesh = crowd(2);
     mesh.want(at(0), &[interest(1)]);
-    let told = [Output::Want { peer: peer(0) }, Output::Want { peer: peer(1) }];
+    let told = [
+        Output::Tell { peer: peer(0), notice: Notice::Want },
+        Output::Tell { peer: peer(1), notice: Notice::Want },
+    ];
     assert_eq!(outputs(&mut mesh), told);
     mesh.want(at(1), &[interest(1)]);
     assert_eq!(outputs(&mut mesh), []);
     mesh.handle_peer_up(at(2), peer(5), RTT);
-    assert_eq!(outputs(&mut mesh), [Output::Want { peer: peer(5) }]);
+    assert_eq!(outputs(&mut mesh), [Output::Tell { peer: peer(5), notice: Notice::Want }]);
     let many: Vec<Interest> = (0..50).map(interest).collect();
     mesh.want(at(3), &many);
     assert_eq!(mesh.wanted().len(), Limits::default().wanted);
@@ -51,7 +54,7 @@ fn an_offer_counts_while_the_blob_is_wanted_and_no_further_than_it_reaches() {
 fn a_neighbour_that_wants_is_told_at_once_and_then_now_and_then() {
     let mut mesh = crowd(2);
     mesh.handle_want(at(0), peer(1), &[(blob(1), Class::Now)]);
-    let told = Output::Have { peer: peer(1), blob: blob(1) };
+    let told = Output::Tell { peer: peer(1), notice: Notice::Have { blob: blob(1) } };
     assert_eq!(outputs(&mut mesh), [told]);
     let mut messages = 0;
     for millis in 0..2_000 {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use antiphon_mesh::{DropReason, Limits, Mesh, Output, QueryId};
+use antiphon_mesh::{DropReason, Limits, Mesh, Notice, Output, QueryId};
 use antiphon_types::{BlobId, NodeId};
 use proptest::prelude::*;
 
@@ -20,14 +20,18 @@ fn a_query_goes_to_so_many_neighbours_and_no_further_than_two_steps() {
     mesh.search(at(0), ID, blob());
     let asked = outputs(&mut mesh);
     assert_eq!(asked.len(), Limits::default().fan_out);
-    assert!(asked.iter().all(|output| matches!(output, Output::Query { hops: 2, .. })));
+    assert!(asked.iter().all(|output| matches!(
+        output,
+        Output::Tell { notice: Notice::Query { hops: 2, .. }, .. }
+    )));
 
     let mut other = crowd(40);
     other.handle_query(at(0), peer(1), ID, blob(), 2, false);
     let passed_on = outputs(&mut other);
     assert_eq!(passed_on.len(), Limits::default().fan_out);
     for output in passed_on {
-        let Output::Query { peer: to, id: ID, hops: 1, .. } = output else {
+        let Output::Tell { peer: to, notice: Notice::Query { id: ID, hops: 1, .. } } = output
+        else {
             panic!("{output:?}");
         };
         assert_ne!(to, peer(1), "not back to where it came from");
@@ -35,11 +39,18 @@ fn a_query_goes_to_so_many_neighbours_and_no_further_than_two_steps() {
 
     let mut last = crowd(40);
     last.handle_query(at(0), peer(1), ID, blob(), 1, true);
-    assert_eq!(outputs(&mut last), [Output::Hit { peer: peer(1), id: ID, holder: None }]);
+    assert_eq!(
+        outputs(&mut last),
+        [Output::Tell { peer: peer(1), notice: Notice::Hit { id: ID, holder: None } }]
+    );
     // A liar about the distance gets no further either.
     let mut last = crowd(40);
     last.handle_query(at(0), peer(1), ID, blob(), u32::MAX, false);
-    assert!(outputs(&mut last).iter().all(|sent| matches!(sent, Output::Query { hops: 1, .. })));
+    assert!(
+        outputs(&mut last)
+            .iter()
+            .all(|sent| matches!(sent, Output::Tell { notice: Notice::Query { hops: 1, .. }, .. }))
+    );
 }
 
 #[test]
@@ -59,7 +70,8 @@ fn answers_go_back_the_way_the_query_came_and_only_from_those_asked() {
     mesh.handle_query(at(0), peer(1), ID, blob(), 2, false);
     outputs(&mut mesh);
     mesh.handle_hit(at(10), peer(2), ID, peer(90));
-    let back = Output::Hit { peer: peer(1), id: ID, holder: Some(peer(90)) };
+    let back =
+        Output::Tell { peer: peer(1), notice: Notice::Hit { id: ID, holder: Some(peer(90)) } };
     assert_eq!(outputs(&mut mesh), [back]);
     // Again; from the one who asked; about the one who asked; of no query.
     mesh.handle_hit(at(11), peer(3), ID, peer(90));
@@ -83,7 +95,7 @@ fn a_flood_of_queries_is_not_passed_on_and_ends_with_a_ban() {
         mesh.handle_query(at(u64::from(n)), peer(1), QueryId(id), blob(), 2, false);
         for output in outputs(&mut mesh) {
             match output {
-                Output::Query { .. } => sent += 1,
+                Output::Tell { notice: Notice::Query { .. }, .. } => sent += 1,
                 Output::Drop { peer: gone, reason: DropReason::Flood } => {
                     assert_eq!(gone, peer(1));
                 }
@@ -137,14 +149,14 @@ impl Net {
             for output in outputs(mesh) {
                 self.messages += 1;
                 let to = match output {
-                    Output::Query { peer: to, id, blob, hops } => {
+                    Output::Tell { peer: to, notice: Notice::Query { id, blob, hops } } => {
                         let held = self.holders.contains(&to);
                         let mesh = self.nodes.get_mut(&to).unwrap();
                         mesh.handle_query(at(2), node, id, blob, hops, held);
                         *self.handled.entry(to).or_insert(0) += 1;
                         to
                     }
-                    Output::Hit { peer: to, id, holder } => {
+                    Output::Tell { peer: to, notice: Notice::Hit { id, holder } } => {
                         let mesh = self.nodes.get_mut(&to).unwrap();
                         mesh.handle_hit(at(3), node, id, holder.unwrap_or(node));
                         to

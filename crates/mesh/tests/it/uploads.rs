@@ -1,6 +1,6 @@
 //! Who is served.
 
-use antiphon_mesh::{DropReason, Grant, Output};
+use antiphon_mesh::{DropReason, Grant, Notice, Output};
 use antiphon_types::{BlobId, Class};
 
 use crate::{at, crowd, outputs, peer};
@@ -100,7 +100,7 @@ fn who_waits_is_invited_when_a_slot_is_free() {
     mesh.handle_upload_ended(at(100), peer(2));
     assert_eq!(mesh.poll_timeout(), Some(at(300)), "the slot lingers until then");
     mesh.handle_timeout(at(300));
-    assert_eq!(outputs(&mut mesh), [Output::Have { peer: peer(4), blob }]);
+    assert_eq!(outputs(&mut mesh), [Output::Tell { peer: peer(4), notice: Notice::Have { blob } }]);
     assert_eq!(mesh.request_upload(at(320), peer(4), Class::Now), Grant::Served);
 }
 

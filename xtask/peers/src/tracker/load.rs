@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::Serialize;
+use tokio::task::JoinSet;
 
 use super::meter::{Meter, resident_bytes};
 use super::{aquatic, ours, redis};
@@ -167,5 +169,31 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let seconds = elapsed.as_secs_f64();
     let figures = Figures { pairs, seconds, cpu_seconds, named, resident_bytes };
     println!("{}", serde_json::to_string(&figures)?);
+    Ok(())
+}
+
+/// Waits until all sessions have filled the server, says so, and runs them until it is
+/// over.
+pub(super) async fn fill_then_run<S, R>(
+    mut filling: JoinSet<Result<S>>,
+    filled: &Sender<()>,
+    run: impl Fn(S) -> R,
+) -> Result<()>
+where
+    S: Send + 'static,
+    R: Future<Output = Result<()>> + Send + 'static,
+{
+    let mut sessions = Vec::new();
+    while let Some(session) = filling.join_next().await {
+        sessions.push(session??);
+    }
+    let _ = filled.send(());
+    let mut running = JoinSet::new();
+    for session in sessions {
+        running.spawn(run(session));
+    }
+    while let Some(ended) = running.join_next().await {
+        ended??;
+    }
     Ok(())
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::load::Load;
+use super::load::{Load, fill_then_run};
 use super::{blob_id, peer_id};
 use crate::Result;
 
@@ -25,19 +25,7 @@ pub(super) fn run(load: &'static Load, filled: &Sender<()>) -> Result<()> {
         for peer in 0..load.sessions {
             filling.spawn(async move { Session::open(load, peer).await?.fill().await });
         }
-        let mut sessions = Vec::new();
-        while let Some(session) = filling.join_next().await {
-            sessions.push(session??);
-        }
-        let _ = filled.send(());
-        let mut running = JoinSet::new();
-        for session in sessions {
-            running.spawn(session.run());
-        }
-        while let Some(ended) = running.join_next().await {
-            ended??;
-        }
-        Ok(())
+        fill_then_run(filling, filled, Session::run).await
     })
 }
 

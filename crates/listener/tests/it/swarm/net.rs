@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use antiphon_listener::{
-    Config, Grant, Listener, Met, Output, Play, PlayId, QueryId, Refused, Source, TransferId,
-    UserPolicy,
+    Config, Grant, Listener, Met, Notice, Output, Play, PlayId, QueryId, Refused, Source,
+    TransferId, UserPolicy,
 };
 use antiphon_types::{
     BLOCK_BYTES, BlobId, BlockRange, BlockSet, Class, NodeId, Rendition, SAMPLE_RATE, Timestamp,
@@ -717,22 +717,22 @@ impl Net {
                         self.tell_server(n, Message::Meet(other));
                     }
                 }
-                Output::Want { peer } => {
+                Output::Tell { peer, notice: Notice::Want } => {
                     let wanted = self.nodes[n].listener.mesh().wanted();
                     let wants = wanted.iter().map(|want| (want.blob, want.class)).collect();
                     self.tell_peer(n, peer, Message::Want(wants));
                 }
-                Output::Have { peer, blob } => {
+                Output::Tell { peer, notice: Notice::Have { blob } } => {
                     let node = &self.nodes[n];
                     if node.access.up > 0 && !node.held.is_empty() {
                         let ranges = node.held.ranges().take(64).collect();
                         self.tell_peer(n, peer, Message::Have(blob, ranges));
                     }
                 }
-                Output::Query { peer, id, blob, hops } => {
+                Output::Tell { peer, notice: Notice::Query { id, blob, hops } } => {
                     self.tell_peer(n, peer, Message::Query(id, blob, hops));
                 }
-                Output::Hit { peer, id, holder } => {
+                Output::Tell { peer, notice: Notice::Hit { id, holder } } => {
                     self.tell_peer(n, peer, Message::Hit(id, holder.unwrap_or(key(n))));
                 }
                 Output::CutUpload { peer, .. } => {
