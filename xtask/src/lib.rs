@@ -14,6 +14,7 @@ pub mod floors;
 pub mod fuzz;
 pub mod lab;
 pub mod memory;
+pub mod packages;
 pub mod test;
 pub mod tidy;
 pub mod tools;

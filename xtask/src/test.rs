@@ -6,7 +6,7 @@ use std::fs;
 use crate::failure::{Context as _, Failure, Result};
 use crate::tools::{self, Tool};
 use crate::workspace::{self, cargo};
-use crate::{binaries, floors, tidy};
+use crate::{binaries, floors, packages, tidy};
 
 /// A named step.
 type Step = (&'static str, fn() -> Result<()>);
@@ -16,7 +16,7 @@ const STEPS: &[Step] = &[
     ("programs", || binaries::build().map(drop)),
     ("faulty client", || binaries::build_faulty_client().map(drop)),
     ("tests", tests),
-    ("packages", packages),
+    ("packages", packages::run),
     ("outside project", outside),
 ];
 
@@ -73,20 +73,6 @@ fn report_absent_tools() -> Result<usize> {
 
 fn tests() -> Result<()> {
     workspace::run(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))
-}
-
-/// Packs every crate that is published, and builds each from its package and
-/// those of the crates it uses, not from the folders beside it.
-fn packages() -> Result<()> {
-    let mut package = cargo();
-    package.args(["package", "--workspace", "--locked", "--allow-dirty"]);
-    for member in workspace::metadata()?.workspace_packages() {
-        // `publish = false` is an empty list of registries.
-        if member.publish.as_ref().is_some_and(Vec::is_empty) {
-            package.args(["--exclude", &member.name]);
-        }
-    }
-    workspace::run(&mut package)
 }
 
 fn outside() -> Result<()> {
