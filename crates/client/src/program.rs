@@ -397,7 +397,9 @@ impl Node {
                 self.listener.handle_needed(now, part, block);
             }
             PlayerEvent::Heard { part, outcome } => {
-                if self.heard(part).is_some() {
+                if let Some(play) = self.heard(part) {
+                    // One may be over between two reports of the position.
+                    play.sounded = true;
                     self.end_track(true, Some(outcome));
                     self.go_on();
                 }

@@ -39,6 +39,12 @@ pub struct Config {
     pub server_patient_media: Duration,
     /// How far ahead it is asked when no peer is usable. Default 30 s (B11).
     pub server_ahead_alone_media: Duration,
+    /// How far ahead it is asked while peers that were just named may come up. Default
+    /// 6 s, twice the emergency reserve: the rest may come from them.
+    pub server_ahead_expecting_media: Duration,
+    /// How long after they were named peers may come up. Default 2 s: a few round
+    /// trips through both their routers.
+    pub peers_expected: Duration,
     /// How long before the end of a track peers are asked for the next one.
     /// Default 30 s (B05).
     pub prefetch_peers_media: Duration,
@@ -119,6 +125,8 @@ impl Default for Config {
             server_spread_media: Duration::from_secs(9),
             server_patient_media: Duration::from_secs(6),
             server_ahead_alone_media: Duration::from_secs(30),
+            server_ahead_expecting_media: Duration::from_secs(6),
+            peers_expected: Duration::from_secs(2),
             prefetch_peers_media: Duration::from_secs(30),
             prefetch_server_media: Duration::from_secs(10),
             server_prior_rate: 250_000,

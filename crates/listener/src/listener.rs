@@ -172,9 +172,7 @@ impl Listener {
         self.wake(now);
         if self.is_current(id) {
             self.stop_current();
-            if !self.ahead.is_empty() {
-                self.play = Some(self.ahead.remove(0));
-            }
+            self.take_next();
         } else {
             self.with_play(id, Self::take_back_transfers);
             self.ahead.retain(|play| play.id != id);
@@ -233,12 +231,14 @@ impl Listener {
     /// refuses as [`Refused::NotHeld`] is left alone for a while.
     pub fn handle_holders(&mut self, now: Timestamp, id: PlayId, peers: &[NodeId]) {
         self.wake(now);
-        let most = self.config.holders;
+        let (most, until) = (self.config.holders, self.now + self.config.peers_expected);
         if let Some(play) = self.current(id) {
             for peer in peers {
-                if play.holders.len() < most || play.holders.contains_key(peer) {
-                    play.holders.entry(*peer).or_default();
+                if play.holders.contains_key(peer) || play.holders.len() >= most {
+                    continue;
                 }
+                play.holders.insert(*peer, Holder::default());
+                play.peers_expected_until = until;
             }
         }
     }
@@ -496,8 +496,19 @@ impl Listener {
         }
         while !self.is_current(id) {
             self.stop_current();
-            self.play = Some(self.ahead.remove(0));
+            self.take_next();
         }
+    }
+
+    /// What followed is what sounds, or is to sound: nothing comes before it any more.
+    fn take_next(&mut self) {
+        if self.ahead.is_empty() {
+            return;
+        }
+        let mut next = self.ahead.remove(0);
+        next.turn = Turn::Now;
+        next.playout.wait_for(self.now, Duration::ZERO);
+        self.play = Some(next);
     }
 
     /// Cancels what is on its way for the play in hand.
@@ -527,7 +538,7 @@ impl Listener {
     fn stop_all(&mut self) {
         self.stop_current();
         while !self.ahead.is_empty() {
-            self.play = Some(self.ahead.remove(0));
+            self.take_next();
             self.stop_current();
         }
     }

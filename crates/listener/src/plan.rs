@@ -223,8 +223,12 @@ impl Listener {
         let left_out = if play.at_leisure() { (headers, needed) } else { (0, 0) };
         let mut desk = self.desk();
         let mut steps = 0;
-        // What cannot be decoded without, what comes next, what was left out.
-        let parts = [(0, headers), (needed.max(headers), end), left_out];
+        // What cannot be decoded without, what comes next, what was left out. At the
+        // beginning of a track the first two are one run, in one request.
+        let parts = match needed <= headers {
+            true => [(0, end), (0, 0), left_out],
+            false => [(0, headers), (needed, end), left_out],
+        };
         for (mut at, end) in parts {
             while let Some(block) = self.next_wanted(at, end) {
                 if desk.is_closed() || steps > self.config.scan {
@@ -271,9 +275,18 @@ impl Listener {
     /// How far ahead of the position the server is asked at most.
     fn farthest(&self, desk: &Desk) -> Duration {
         match desk.peers.is_empty() {
+            true if self.peers_expected_until().is_some() => {
+                self.config.server_ahead_expecting_media
+            }
             true => self.config.server_ahead_alone_media,
             false => self.config.server_ahead_with_peers_media,
         }
+    }
+
+    /// Until when peers that were named for the play in hand may come up, if they may.
+    fn peers_expected_until(&self) -> Option<Timestamp> {
+        let until = self.play.as_ref()?.peers_expected_until;
+        (until > self.now).then_some(until)
     }
 
     /// How far ahead of the position the server is asked for a block.
@@ -283,7 +296,7 @@ impl Listener {
     /// with that one.
     fn server_horizon(&self, desk: &Desk, block: u32) -> Duration {
         let farthest = self.farthest(desk);
-        if !desk.company {
+        if !desk.company || desk.peers.is_empty() {
             return farthest;
         }
         let run = u64::from(block / self.config.server_window_least.max(1));
@@ -472,7 +485,8 @@ impl Listener {
             Some(holder.refused_until.max(pipe.blocked_until).max(choked_until))
         });
         let server = self.server_up.then_some(self.server.pipe.blocked_until);
-        let next = peers.chain(server).filter(|until| *until > self.now).min();
+        let expected = self.peers_expected_until();
+        let next = peers.chain(server).chain(expected).filter(|until| *until > self.now).min();
         if let Some(next) = next {
             self.timers.set(Timer::Unblocked, next);
         }

@@ -32,6 +32,8 @@ pub(crate) struct CurrentPlay {
     pub(crate) tried: BTreeMap<u32, Vec<NodeId>>,
     pub(crate) server_bytes: u64,
     pub(crate) find_peers_at: Timestamp,
+    /// Until when peers that were named may come up.
+    pub(crate) peers_expected_until: Timestamp,
 }
 
 /// When a play is heard.
@@ -99,6 +101,7 @@ impl CurrentPlay {
             tried: BTreeMap::new(),
             server_bytes: 0,
             find_peers_at,
+            peers_expected_until: Timestamp::ZERO,
         }
     }
 

@@ -168,15 +168,17 @@ impl Listener {
 
     /// When a block on its way counts as late.
     ///
-    /// That of a peer, when what was expected of it is missed, or when the
-    /// server could not help any more otherwise. That of the server, only when
+    /// That of a peer, when what was expected of it is missed, or, if it was expected
+    /// before that, when the server could not help any more otherwise: a server that
+    /// would be later still is no help. That of the server, only when
     /// the server also stopped delivering: peers share with it what may be a
     /// narrow link.
     fn late_at(&self, desk: &Desk, flight: &Flight, due: Timestamp) -> Timestamp {
         let expected = flight.expected + self.config.slack;
         match (flight.source, &desk.server) {
             (Source::Peer(_), Some(server)) => {
-                expected.min(due.saturating_sub(self.server_fetch(server)))
+                let latest = due.saturating_sub(self.server_fetch(server));
+                if flight.expected <= latest { expected.min(latest) } else { expected }
             }
             (Source::Peer(_), None) => expected,
             (Source::Server, _) => {

@@ -161,6 +161,21 @@ fn b05_a_peer_that_has_the_next_track_is_asked_before_the_server() {
 }
 
 #[test]
+fn a_listener_who_goes_to_the_next_track_at_once_need_not_wait_for_its_turn() {
+    let mut node = Node::new();
+    node.listener.play(node.now, play(1, &track(60), 0));
+    node.listener.follow(node.now, play(2, &other(60, 7, 20_000), 0), Join::Next);
+    node.hear(1, 0, 35);
+    assert_eq!(node.asked_for(2), [], "25 s are left: the server has its turn later");
+    node.listener.stop(node.now, PlayId(1));
+    node.settle();
+    let asked = node.asked_for(2);
+    assert!(!asked.is_empty(), "nobody is asked for what is to sound now");
+    assert!(asked.iter().all(|(_, _, class, _)| *class == Class::Now), "{asked:?}");
+    assert!(node.listener.may_start(node.now));
+}
+
+#[test]
 fn what_is_not_fetched_yet_goes_before_the_next_track() {
     let mut node = Node::new();
     node.listener.play(node.now, play(1, &track(20), 0));

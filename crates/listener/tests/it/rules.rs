@@ -6,7 +6,7 @@ use antiphon_listener::{
     Config, Grant, Listener, Notice, Output, Play, PlayId, Reason, Source, TransferId, UserPolicy,
     WaitingFor,
 };
-use antiphon_types::{BlockRange, BlockSet, Class, Timestamp};
+use antiphon_types::{BLOCK_BYTES, BlockRange, BlockSet, Class, Timestamp};
 
 use crate::world::{ID, World, ms, peer, track};
 
@@ -207,4 +207,38 @@ fn a_malformed_push_is_cut_to_the_blob() {
         let asked = std::iter::from_fn(|| listener.poll_output(now)).count();
         assert!(asked > 0 || listener.transfers().count() > 0);
     }
+}
+
+#[test]
+fn while_peers_that_were_named_may_come_up_the_server_is_asked_for_little() {
+    let mut world = World::new(120).server(20, 1_000_000);
+    world.named = vec![peer(9)];
+    world.play(1, &[], None);
+    let media_asked = |world: &World| {
+        let last = world.asked.iter().map(|(_, block, _)| *block).max().unwrap_or(0);
+        u64::from(last) * u64::from(BLOCK_BYTES) / 20_000
+    };
+    world.run_for(ms(1_500));
+    let near = media_asked(&world);
+    assert!((4..12).contains(&near), "asked {near} s ahead while a peer may come up");
+    world.run_for(ms(1_500));
+    let far = media_asked(&world);
+    assert!((25..36).contains(&far), "asked {far} s ahead when none came");
+}
+
+#[test]
+fn a_slow_server_is_not_asked_for_what_a_quick_peer_has_just_been_asked_for() {
+    let mut world = World::new(120).server(20, 25_000).peer(1, 20, 100_000);
+    let push = world.first_seconds();
+    world.play(1, &[], Some(push));
+    world.run_for(ms(1_500));
+    assert!(world.given_by_peer(1) > 0);
+    let overtakes = world.asked.iter().filter(|(source, block, _)| {
+        *source == Source::Server
+            && world
+                .asked
+                .iter()
+                .any(|(source, asked, _)| *source == Source::Peer(peer(1)) && asked == block)
+    });
+    assert_eq!(overtakes.count(), 0, "{:?}", world.asked);
 }

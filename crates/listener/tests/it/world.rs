@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) links: BTreeMap<Source, Link>,
     pub(crate) held: BTreeSet<u32>,
     pub(crate) asked: Vec<(Source, u32, Class)>,
+    /// Holders that the tracker names when the play begins, beside those with a link.
+    pub(crate) named: Vec<NodeId>,
     pub(crate) log: Vec<(Timestamp, Output)>,
     pub(crate) dropped: Vec<(NodeId, DropReason)>,
     pub(crate) received: BTreeMap<Source, u32>,
@@ -97,6 +99,7 @@ impl World {
             links: BTreeMap::new(),
             held: BTreeSet::new(),
             asked: Vec::new(),
+            named: Vec::new(),
             log: Vec::new(),
             dropped: Vec::new(),
             received: BTreeMap::new(),
@@ -178,11 +181,12 @@ impl World {
                 user: UserPolicy::Auto,
             },
         );
-        let holders = self.links.keys().filter_map(|source| match source {
+        let linked = self.links.keys().filter_map(|source| match source {
             Source::Peer(peer) => Some(*peer),
             Source::Server => None,
         });
-        self.listener.handle_holders(self.now, ID, &holders.collect::<Vec<_>>());
+        let holders: Vec<NodeId> = linked.chain(self.named.iter().copied()).collect();
+        self.listener.handle_holders(self.now, ID, &holders);
         if let Some(range) = pushed {
             let missing = range.iter().filter(|block| !held.contains(block));
             let queue = missing.map(|block| (TransferId::PUSH, block)).collect();
