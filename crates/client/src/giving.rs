@@ -16,8 +16,9 @@ use crate::settings::{Upload, replace_file};
 const DEFAULT_MONTH_MB: u64 = 50_000;
 
 /// What of the uplink is given at most where the listener said nothing else, in
-/// percent: the rest is for what she does herself.
-const UPLINK_PERCENT: u64 = 75;
+/// percent. What goes out slower than the uplink bears does not queue in her router,
+/// and what she sends herself finds the way free.
+const UPLINK_PERCENT: u64 = 95;
 
 /// The uplink is never taken for slower than this, in bytes per second.
 const LEAST_UPLINK: u64 = 64_000;
@@ -51,13 +52,32 @@ struct State {
     uplink: Uplink,
 }
 
-/// How fast the uplink was seen to be.
+/// How fast the uplink was seen to be. Only time counts in which something was being
+/// sent throughout: what was asked for slowly says nothing of what could be given.
 #[derive(Default)]
 struct Uplink {
+    /// How many are being sent to.
+    sending: u32,
     window: Option<Timestamp>,
-    windows: u64,
+    /// Whether buffers on the way are full: what goes into them was not sent yet.
+    warm: bool,
     bytes: u64,
     best: u64,
+    /// Windows since the cap was lifted.
+    windows: u64,
+}
+
+/// Something is being sent, for as long as this lives.
+pub(crate) struct Sending(Arc<Mutex<State>>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let uplink = &mut self.0.lock().unwrap_or_else(PoisonError::into_inner).uplink;
+        uplink.sending -= 1;
+        if uplink.sending == 0 {
+            (uplink.window, uplink.warm, uplink.bytes) = (None, false, 0);
+        }
+    }
 }
 
 impl Giving {
@@ -89,6 +109,12 @@ impl Giving {
     /// Gives nothing any more, or goes on (a metered network).
     pub(crate) fn close(&self, closed: bool) {
         self.lock().closed = closed;
+    }
+
+    /// Tells that something is being sent from now on.
+    pub(crate) fn begin(&self) -> Sending {
+        self.lock().uplink.sending += 1;
+        Sending(Arc::clone(&self.state))
     }
 
     /// Waits until so many bytes may be given; false if that will not be today.
@@ -141,8 +167,9 @@ impl State {
         allowed
     }
 
-    /// Learns the uplink from what it took in a second in which nothing held it
-    /// back, and caps the rate at a share of it.
+    /// Learns the uplink from what it took in a second, and caps the rate at a share
+    /// of it. Now and then a second without a cap shows whether it bears more, or less
+    /// than it did.
     fn measure(&mut self, now: Timestamp, bytes: u64) {
         let uplink = &mut self.uplink;
         let began = *uplink.window.get_or_insert(now);
@@ -152,12 +179,16 @@ impl State {
             return;
         }
         let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
-        uplink.best = uplink.best.max(uplink.bytes.saturating_mul(1_000) / millis);
-        (uplink.window, uplink.bytes) = (Some(now), 0);
-        uplink.windows += 1;
+        let seen = uplink.bytes.saturating_mul(1_000) / millis;
+        let (warm, probed) = (uplink.warm, uplink.windows == 0);
+        (uplink.window, uplink.warm, uplink.bytes) = (Some(now), true, 0);
+        if !warm {
+            return;
+        }
+        uplink.best = if probed { seen } else { uplink.best.max(seen) };
+        uplink.windows = (uplink.windows + 1) % PROBE_EVERY;
         let share = (uplink.best / 100).saturating_mul(UPLINK_PERCENT).max(LEAST_UPLINK);
-        let probe = uplink.windows.is_multiple_of(PROBE_EVERY) || uplink.windows < 3;
-        let rate = (!probe).then_some(share);
+        let rate = (uplink.windows > 0).then_some(share);
         self.allowance.set_caps(Caps { rate, ..self.caps.clone() });
     }
 }
@@ -235,6 +266,47 @@ mod tests {
         for bad in ["22-7", "24:00-07:00", "22:60-07:00", "", "a:b-c:d", "22:00"] {
             assert_eq!(parse_hours(bad), None, "{bad}");
         }
+    }
+
+    /// Gives so many blocks of 10 kB, each taking so long; when that is over.
+    fn given(state: &mut State, from: Timestamp, each: Duration, blocks: u32) -> Timestamp {
+        (0..blocks).fold(from, |now, _| {
+            state.measure(now, 10_000);
+            now + each
+        })
+    }
+
+    #[test]
+    fn the_uplink_is_what_it_takes_when_something_is_always_being_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::start();
+        let giving = Giving::open(folder.path().join("given"), &Upload::default(), clock);
+        let capped = |giving: &Giving| giving.lock().allowance.caps().rate;
+        let mut now = clock.now();
+        // One that asks for 10 kB every half a second is no measure of anything.
+        for _ in 0..20 {
+            let sending = giving.begin();
+            giving.lock().measure(now, 10_000);
+            drop(sending);
+            now = now + Duration::from_millis(500);
+        }
+        assert_eq!(capped(&giving), None);
+        // A second fills the buffers, and the next one counts: 1 MB.
+        let sending = giving.begin();
+        now = given(&mut giving.lock(), now, Duration::from_millis(2), 500);
+        now = given(&mut giving.lock(), now, Duration::from_millis(10), 102);
+        let rate = capped(&giving).expect("a whole second was busy");
+        assert!((930_000..=970_000).contains(&rate), "{rate}");
+        // Less is given, for what it was capped at or asked for: it stays.
+        now = given(&mut giving.lock(), now, Duration::from_millis(20), 51 * 27);
+        assert_eq!(capped(&giving), Some(rate));
+        now = given(&mut giving.lock(), now, Duration::from_millis(20), 51 * 2);
+        assert_eq!(capped(&giving), None, "it is never tried whether there is more");
+        // It has become slower.
+        given(&mut giving.lock(), now, Duration::from_millis(20), 52);
+        let rate = capped(&giving).unwrap();
+        assert!((470_000..=485_000).contains(&rate), "{rate}");
+        drop(sending);
     }
 
     #[tokio::test]

@@ -269,6 +269,7 @@ impl Neighbourhood {
     ) -> Result<(), StreamError> {
         // Being served, it stays.
         let _hold = self.store.hold(blob);
+        let _sending = self.giving.begin();
         let store = AsyncStore::from(self.store.clone());
         let mut cursor = ProofCursor::default();
         let mut promised = false;

@@ -51,8 +51,8 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Upload {
-    /// Kilobits per second; unset for three quarters of what the uplink was seen to
-    /// bear.
+    /// Kilobits per second; unset for nearly all of what the uplink was seen to bear,
+    /// so that nothing queues in the router.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kbit_s: Option<u64>,
     /// Megabytes in a day.

@@ -102,6 +102,11 @@ impl Allowance {
         self.level = self.level.min(self.burst());
     }
 
+    /// The caps that hold now.
+    pub const fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
     /// What the calendar says now.
     pub fn handle_date(&mut self, date: Date) {
         if date.day != self.given.date.day {
