@@ -1,91 +1,88 @@
-//! How fast a push is sent.
+//! How much is pushed, and how fast.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use antiphon_types::{BLOCK_BYTES, Rendition, SAMPLE_RATE};
+use antiphon_types::{BLOCK_BYTES, NodeId, Rendition, SAMPLE_RATE};
 use tokio::time::Instant;
 
 /// So much audio is sent as fast as it goes, so that the music is safe.
-const START_MS: u64 = 5_000;
-/// So much beside others: the reserve with which sound may begin where there are peers.
-const START_BESIDE_MS: u64 = 3_500;
+const START_MS: u32 = 5_000;
 /// What follows is sent so many times faster than it is heard.
 const PACE: u32 = 4;
-/// Beside others it waits so many times longer: still faster than it is heard.
-const PATIENCE: u32 = 2;
+/// Who clicks so soon after somebody else belongs to the same crowd.
+const CROWD: Duration = Duration::from_secs(10);
 
-/// How many pushes are under way.
+/// The pushes of late, to tell a crowd by.
 #[derive(Debug, Default)]
-pub(crate) struct Pushes(AtomicU64);
+pub(crate) struct Pushes(Mutex<Option<Latest>>);
+
+#[derive(Debug)]
+struct Latest {
+    device: NodeId,
+    at: Instant,
+    /// When one began before to another device.
+    another_at: Option<Instant>,
+}
+
+impl Pushes {
+    /// How many milliseconds of audio a listener gets unasked that wishes for so many;
+    /// counts it.
+    ///
+    /// In a crowd, who was told of peers gets the start alone and asks for the rest
+    /// where it is to be had: when many click at once on a narrow uplink, the last of
+    /// them would otherwise wait for what the first get ahead.
+    pub(crate) fn admit(&self, device: NodeId, wish_ms: u32, has_peers: bool) -> u32 {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let another_at = match &*latest {
+            Some(latest) if latest.device == device => latest.another_at,
+            latest => latest.as_ref().map(|latest| latest.at),
+        };
+        let at = Instant::now();
+        *latest = Some(Latest { device, at, another_at });
+        let crowded = another_at.is_some_and(|another| at - another < CROWD);
+        if crowded && has_peers { wish_ms.min(START_MS) } else { wish_ms }
+    }
+}
 
 /// When the blocks of a push are due to be sent: a start at once, so that the
 /// music is safe, then no faster than the asker said. What peers give meanwhile
 /// need not be sent at all.
-///
-/// A listener who has peers to turn to gets less while others want theirs too: when
-/// many click at once on a narrow uplink, the last of them would otherwise wait for
-/// what the first get ahead.
-pub(crate) struct Pace<'a> {
-    /// The first block that is held back, alone and beside others.
+pub(crate) struct Pace {
+    /// The first block that is held back.
     from: u32,
-    from_beside_others: u32,
     interval: Duration,
     next: Option<Instant>,
-    has_peers: bool,
-    pushes: &'a Pushes,
 }
 
-impl<'a> Pace<'a> {
-    /// Of a push at `push_kbps`, or without a wish at the usual pace, to a listener who
-    /// was told of peers or not.
-    pub(crate) fn new(
-        rendition: &Rendition,
-        push_kbps: u32,
-        has_peers: bool,
-        pushes: &'a Pushes,
-    ) -> Self {
+impl Pace {
+    /// Of a push at `push_kbps`, or without a wish at the usual pace.
+    pub(crate) fn new(rendition: &Rendition, push_kbps: u32) -> Self {
         let kbps = match push_kbps {
             0 => rendition.bitrate().kbps().saturating_mul(PACE),
             kbps => kbps.max(rendition.bitrate().kbps()),
         };
-        pushes.0.fetch_add(1, Ordering::Relaxed);
         Self {
             from: first_block_after(rendition, START_MS),
-            from_beside_others: first_block_after(rendition, START_BESIDE_MS),
             interval: Duration::from_secs(u64::from(BLOCK_BYTES) * 8) / kbps.saturating_mul(1000),
             next: None,
-            has_peers,
-            pushes,
         }
     }
 
     /// Waits until a block may be sent.
     pub(crate) async fn wait(&mut self, block: u32) {
-        let makes_room = self.has_peers && self.pushes.0.load(Ordering::Relaxed) > 1;
-        let from = if makes_room { self.from_beside_others } else { self.from };
-        if block < from {
+        if block < self.from {
             return;
         }
-        let interval = match makes_room {
-            true => self.interval * PATIENCE,
-            false => self.interval,
-        };
-        let next = self.next.unwrap_or_else(Instant::now) + interval;
+        let next = self.next.unwrap_or_else(Instant::now) + self.interval;
         self.next = Some(next);
         tokio::time::sleep_until(next).await;
     }
 }
 
-impl Drop for Pace<'_> {
-    fn drop(&mut self) {
-        self.pushes.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// The first block that begins after so much audio.
-fn first_block_after(rendition: &Rendition, millis: u64) -> u32 {
-    let sample = millis * u64::from(SAMPLE_RATE) / 1000;
+fn first_block_after(rendition: &Rendition, millis: u32) -> u32 {
+    let sample = u64::from(millis) * u64::from(SAMPLE_RATE) / 1000;
     let last = rendition.size().block_at(rendition.offset_at(sample));
     last.map_or(u32::MAX, |block| block.get() + 1)
 }
@@ -110,19 +107,9 @@ mod tests {
         Rendition::new(Bitrate::Kbps160, blob, size, 4_000, samples, segments).unwrap()
     }
 
-    /// How long the first 20 blocks take.
-    async fn twenty_blocks(pace: &mut Pace<'_>) -> Duration {
-        let began = Instant::now();
-        for block in 0..20 {
-            pace.wait(block).await;
-        }
-        began.elapsed()
-    }
-
     #[tokio::test(start_paused = true)]
-    async fn a_push_alone_starts_with_five_seconds_at_once() {
-        let pushes = Pushes::default();
-        let mut pace = Pace::new(&rendition(), 0, true, &pushes);
+    async fn a_push_starts_with_five_seconds_at_once() {
+        let mut pace = Pace::new(&rendition(), 0);
         let began = Instant::now();
         for block in 0..6 {
             pace.wait(block).await;
@@ -134,17 +121,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_peers_makes_room_for_others_but_stays_ahead_of_the_music() {
+    async fn in_a_crowd_who_has_peers_gets_the_start_alone() {
         let pushes = Pushes::default();
-        let alone = twenty_blocks(&mut Pace::new(&rendition(), 0, true, &pushes)).await;
-        let without_peers = Pace::new(&rendition(), 0, false, &pushes);
-        let mut with_peers = Pace::new(&rendition(), 0, true, &pushes);
-        let beside = twenty_blocks(&mut with_peers).await;
-        assert!(beside > alone * 2, "{beside:?} beside another, {alone:?} alone");
-        assert!(beside < Duration::from_millis(20 * 819), "slower than it is heard: {beside:?}");
-        let mut without_peers = without_peers;
-        assert_eq!(twenty_blocks(&mut without_peers).await, alone, "it has nobody else");
-        drop((with_peers, without_peers));
-        assert_eq!(pushes.0.load(Ordering::Relaxed), 0);
+        let (one, other) = (NodeId::new([1; 32]), NodeId::new([2; 32]));
+        assert_eq!(pushes.admit(one, 15_000, true), 15_000, "nobody clicked before");
+        assert_eq!(pushes.admit(one, 15_000, true), 15_000, "it is no crowd with itself");
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(pushes.admit(other, 15_000, true), 5_000);
+        assert_eq!(pushes.admit(other, 15_000, true), 5_000, "the first one was there before");
+        assert_eq!(pushes.admit(one, 15_000, false), 15_000, "it has nobody else");
+        assert_eq!(pushes.admit(one, 2_000, true), 2_000, "no more than is wished for");
+        tokio::time::advance(Duration::from_secs(11)).await;
+        assert_eq!(pushes.admit(one, 15_000, true), 15_000, "the crowd has gone");
     }
 }

@@ -113,7 +113,11 @@ async fn answer_play(
         blocking(move || plan_play(&service, listener, track, bitrate)).await??
     };
     service.served.plays.fetch_add(1, Ordering::Relaxed);
-    let push = pushed_blocks(&plan.rendition, play.push_ms.min(MAX_PUSH_MS));
+    let push_ms = match play.push_ms.min(MAX_PUSH_MS) {
+        0 => 0,
+        wish_ms => service.pushes.admit(listener.device, wish_ms, !plan.peers.is_empty()),
+    };
+    let push = pushed_blocks(&plan.rendition, push_ms);
     let playing = Playing {
         manifest: Some(plan.manifest),
         leases: plan.leases,
@@ -121,11 +125,10 @@ async fn answer_play(
         edges: Vec::new(),
         push: Some(push.into()),
     };
-    let has_peers = !playing.peers.is_empty();
     send(stream, reply::Kind::Playing(playing)).await?;
     let held = held_blocks(&plan.rendition, push, &play.held);
     let wanted = push.iter().filter(|block| !held.contains(*block)).collect();
-    let pace = Pace::new(&plan.rendition, play.push_kbps, has_peers, &service.pushes);
+    let pace = Pace::new(&plan.rendition, play.push_kbps);
     send_blocks(service, stream, plan.blob, wanted, Some(pace)).await
 }
 
@@ -231,7 +234,7 @@ async fn send_blocks(
     stream: &mut Stream,
     blob: OriginBlob,
     blocks: Vec<u32>,
-    mut pace: Option<Pace<'_>>,
+    mut pace: Option<Pace>,
 ) -> Result<(), AnswerError> {
     let mut cursor = ProofCursor::default();
     let blob = Arc::new(blob);
