@@ -236,10 +236,11 @@ impl Driver<'_> {
         self.set(alarm.as_mut(), next);
         match self.wake(alarm).await {
             Wake::Read(read) => {
-                self.read(read)?;
-                // Whoever waits for what has come may use it while it is warm,
-                // and answer before the next look at the socket.
-                after_others().await;
+                if self.read(read)? {
+                    // Whoever waits for what has come may use it while it is warm,
+                    // and answer before the next look at the socket.
+                    after_others().await;
+                }
                 ControlFlow::Continue(())
             }
             Wake::Written(written) => {
@@ -370,7 +371,8 @@ impl Driver<'_> {
         ControlFlow::Continue(())
     }
 
-    fn read(&mut self, read: io::Result<usize>) -> ControlFlow<Closed> {
+    /// Takes what the socket brought; whether a record is complete with it.
+    fn read(&mut self, read: io::Result<usize>) -> ControlFlow<Closed, bool> {
         match read {
             Ok(0) => {
                 let farewell = self.shared.lock().farewell.clone();
@@ -386,10 +388,14 @@ impl Driver<'_> {
             }
             Err(error) => return ControlFlow::Break(Closed::Broken(error.to_string())),
         }
+        let mut complete = false;
         loop {
             match self.records.next_record() {
-                Ok(Some(record)) => self.open_record(record)?,
-                Ok(None) => return ControlFlow::Continue(()),
+                Ok(Some(record)) => {
+                    complete = true;
+                    self.open_record(record)?;
+                }
+                Ok(None) => return ControlFlow::Continue(complete),
                 Err(error) => return ControlFlow::Break(Closed::Protocol(error.to_string())),
             }
         }
