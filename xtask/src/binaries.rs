@@ -1,4 +1,4 @@
-//! The two programs, built as the tests and the demo use them.
+//! The two programs, built as the tests and the demo use them, or as people do.
 
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -25,13 +25,28 @@ pub struct Binaries {
     pub server: PathBuf,
 }
 
-/// Builds both programs.
+/// Builds both programs as the demo and the tests use them.
 ///
 /// # Errors
 ///
 /// They do not build.
 pub fn build() -> Result<Binaries> {
-    let built = executables(cargo().args(["build", "--locked", "-p", CLIENT, "-p", SERVER]))?;
+    build_with(&[])
+}
+
+/// Builds both programs as they are given to people, for what is measured.
+///
+/// # Errors
+///
+/// They do not build.
+pub fn build_for_release() -> Result<Binaries> {
+    build_with(&["--release"])
+}
+
+fn build_with(profile: &[&str]) -> Result<Binaries> {
+    let mut build = cargo();
+    let built =
+        executables(build.args(["build", "--locked", "-p", CLIENT, "-p", SERVER]).args(profile))?;
     let find = |name: &str| {
         let found = built.iter().find(|path| path.file_stem().is_some_and(|stem| stem == name));
         found.cloned().ok_or_else(|| Failure::new(format!("cargo built no `{name}`")))

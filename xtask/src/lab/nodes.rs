@@ -108,13 +108,13 @@ impl Service {
         &self.link
     }
 
-    /// Freezes it, every thread of it, or lets it go on.
+    /// Tells it to end, and waits.
     ///
     /// # Errors
     ///
-    /// It does not freeze.
-    pub(super) fn freeze(&self, frozen: bool) -> Result<()> {
-        self.process.freeze(frozen)
+    /// It does not.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        self.process.stop()
     }
 }
 
@@ -287,6 +287,8 @@ pub(super) enum Event {
     PeerUp(PeerUp),
     /// The session with the server stands.
     ServerUp,
+    /// It ended.
+    ServerDown,
     #[serde(other)]
     Other,
 }
@@ -351,6 +353,10 @@ impl Line {
 
     pub(super) const fn is_server_up(&self) -> bool {
         matches!(self.event, Event::ServerUp)
+    }
+
+    pub(super) const fn is_server_down(&self) -> bool {
+        matches!(self.event, Event::ServerDown)
     }
 }
 

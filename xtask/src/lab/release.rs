@@ -131,7 +131,7 @@ struct Report {
 /// The network cannot be made, or a program does not start or ends.
 pub fn run(args: &ReleaseArgs) -> Result<ExitCode> {
     interrupt::watch()?;
-    let binaries = binaries::build()?;
+    let binaries = binaries::build_for_release()?;
     let temporary = tempfile::tempdir()?;
     let folder = args.keep.as_deref().unwrap_or(temporary.path());
     let tracks = catalogue_of_lengths(&binaries, folder, &[args.seconds, BEFORE])?;

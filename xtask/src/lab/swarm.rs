@@ -101,7 +101,7 @@ pub fn run(args: &SwarmArgs) -> Result<ExitCode> {
     if args.tracks < args.times.max(2 * SEEDS) || args.times == 0 {
         return Err(Failure::new("too few tracks").hint("give 8, and no fewer than --times"));
     }
-    let binaries = binaries::build()?;
+    let binaries = binaries::build_for_release()?;
     let temporary = tempfile::tempdir()?;
     let folder = args.keep.as_deref().unwrap_or(temporary.path());
     let mut stage = Stage::build(&binaries, folder, args.tracks, &args.transport)?;
@@ -134,6 +134,11 @@ pub fn run(args: &SwarmArgs) -> Result<ExitCode> {
         let seeds = UNEQUAL.map(|up| args.seed(up));
         let client = Access::mbit(args.up, WIDE_DOWN, args.delay);
         stage.shape(args.server(), client, &seeds)?;
+        // What they learned of their links does not hold any more.
+        for seed in 0..SEEDS {
+            stage.kill_seed(seed);
+            stage.restart_seed(seed)?;
+        }
         unequal(&mut stage, &mut report)?;
     }
     print!("{report}");
@@ -144,18 +149,18 @@ pub fn run(args: &SwarmArgs) -> Result<ExitCode> {
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Fetches tracks that are known from before while the server says nothing.
+/// Fetches tracks that are known from before while there is no server.
 fn without_server(stage: &mut Stage, name: &str, times: usize) -> Result<Vec<Measured>> {
     let mut listening = Listening::start_knowing(stage, name)?;
+    stage.stop_service()?;
+    listening.until_server_is_gone()?;
     let mut measured = Vec::new();
     for track in 0..times {
-        stage.service().freeze(true)?;
-        let fetched = listening.fetch(stage, track);
-        stage.service().freeze(false)?;
-        measured.push(fetched?);
+        measured.push(listening.fetch(stage, track)?);
         listening.rest()?;
     }
     listening.stop()?;
+    stage.restart_service()?;
     Ok(measured)
 }
 

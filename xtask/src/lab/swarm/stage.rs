@@ -20,7 +20,7 @@ const LONG: u32 = 300;
 /// Tracks have from so many seconds on, up to twice that.
 const SHORTEST: u32 = 50;
 /// How fast a track is heard that is only to be had.
-const HASTE: u32 = 1_000;
+const HASTE: u32 = 200;
 /// How long a track may take at that; and how long anything else may.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A download is over when the link was at rest for this long; it is given up
@@ -39,6 +39,7 @@ const REST: Duration = Duration::from_secs(1);
 const CLIENT: usize = 0;
 const SEEDS: usize = 4;
 const PORT: u16 = 20_000;
+const SERVER_PORT: u16 = 7700;
 
 /// The network and everybody on it but the client.
 pub(super) struct Stage {
@@ -70,7 +71,8 @@ impl Stage {
         for _ in 0..=SEEDS {
             internet.add_house(Nat::None, Access::default(), 1)?;
         }
-        let service = Service::start(binaries, &folder.join("server"), internet.server(), 7700)?;
+        let service =
+            Service::start(binaries, &folder.join("server"), internet.server(), SERVER_PORT)?;
         let stage = Self {
             binaries: binaries.clone(),
             folder: folder.to_owned(),
@@ -148,8 +150,22 @@ impl Stage {
         Ok(client)
     }
 
-    pub(super) const fn service(&self) -> &Service {
-        &self.service
+    /// Ends the server.
+    pub(super) fn stop_service(&mut self) -> Result<()> {
+        self.service.stop()
+    }
+
+    /// Starts it again; returns when all seeds have a session with it.
+    pub(super) fn restart_service(&mut self) -> Result<()> {
+        let from: Vec<usize> = self.seeds.iter().map(|seed| seed.events.len()).collect();
+        let host = self.internet.server();
+        self.service =
+            Service::start(&self.binaries, &self.folder.join("server"), host, SERVER_PORT)?;
+        for (seed, from) in self.seeds.iter_mut().zip(from) {
+            let up = seed.wait_for(from, PATIENCE, |line| line.is_server_up().then_some(()))?;
+            up.ok_or_else(|| Failure::new("a seed does not come back to the server"))?;
+        }
+        Ok(())
     }
 
     pub(super) fn freeze_seed(&self, seed: usize, frozen: bool) -> Result<()> {
@@ -224,6 +240,12 @@ impl Listening {
         let listening = Self { client, clicked: Instant::now(), from: 0, passed: 0 };
         listening.until_quiet(stage.internet.house(CLIENT))?;
         Ok(listening)
+    }
+
+    /// Waits until the client knows that it has no server.
+    pub(super) fn until_server_is_gone(&mut self) -> Result<()> {
+        let gone = self.client.wait_for(0, PATIENCE, |line| line.is_server_down().then_some(()))?;
+        gone.ok_or_else(|| Failure::new("the client does not notice that the server is gone"))
     }
 
     pub(super) fn process(&self) -> u32 {
