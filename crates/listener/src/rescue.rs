@@ -169,24 +169,34 @@ impl Listener {
     /// When a block on its way counts as late.
     ///
     /// That of a peer, when what was expected of it is missed, or, if it was expected
-    /// before that, when the server could not help any more otherwise: a server that
-    /// would be later still is no help. That of the server, only when
-    /// the server also stopped delivering: peers share with it what may be a
-    /// narrow link.
+    /// before that, when the server could not help any more otherwise. That of the
+    /// server, and of a peer that brings everything sooner than the server would, only
+    /// when it also stopped delivering: peers share with the server what may be a
+    /// narrow link, and a server that is slower is no help.
     fn late_at(&self, desk: &Desk, flight: &Flight, due: Timestamp) -> Timestamp {
         let expected = flight.expected + self.config.slack;
         match (flight.source, &desk.server) {
+            (Source::Peer(_), None) => expected,
+            (Source::Server, _) => expected.max(self.stops_at(flight.source)),
             (Source::Peer(_), Some(server)) => {
                 let latest = due.saturating_sub(self.server_fetch(server));
-                if flight.expected <= latest { expected.min(latest) } else { expected }
-            }
-            (Source::Peer(_), None) => expected,
-            (Source::Server, _) => {
-                let rate = self.server.meter.rate();
-                let next = self.server.pipe.progress_at + self.server.rtt + transfer_time(1, rate);
-                expected.max(next + self.config.slack)
+                let late = if flight.expected <= latest { expected.min(latest) } else { expected };
+                let own = self.outlook(flight.source);
+                let is_quicker =
+                    own.is_some_and(|own| own.arrival(self.now, 0) <= server.arrival(self.now, 1));
+                if is_quicker { late.max(self.stops_at(flight.source)) } else { late }
             }
         }
+    }
+
+    /// When a source has stopped delivering, unless it delivers before.
+    fn stops_at(&self, source: Source) -> Timestamp {
+        let pipe = match source {
+            Source::Server => Some(&self.server.pipe),
+            Source::Peer(peer) => self.pipes.get(&peer),
+        };
+        let (Some(pipe), Some(outlook)) = (pipe, self.outlook(source)) else { return self.now };
+        pipe.progress_at + outlook.rtt + transfer_time(1, outlook.rate) + self.config.slack
     }
 
     /// Asks for each late block at a source other than the one that is late.

@@ -228,9 +228,9 @@ fn while_peers_that_were_named_may_come_up_the_server_is_asked_for_little() {
 
 #[test]
 fn a_slow_server_is_not_asked_for_what_a_quick_peer_has_just_been_asked_for() {
-    let mut world = World::new(120).server(20, 25_000).peer(1, 20, 100_000);
-    let push = world.first_seconds();
-    world.play(1, &[], Some(push));
+    let config = Config { server_prior_rate: 10_000, ..Config::default() };
+    let mut world = World::with(120, config, 1).server(20, 10_000).peer(1, 20, 100_000);
+    world.play(1, &[], Some(BlockRange::new(0, 4)));
     world.run_for(ms(1_500));
     assert!(world.given_by_peer(1) > 0);
     let overtakes = world.asked.iter().filter(|(source, block, _)| {
