@@ -51,6 +51,8 @@ pub mod swarm;
 #[cfg(target_os = "linux")]
 mod tun;
 pub mod units;
+#[cfg(target_os = "linux")]
+mod workshop;
 
 /// What `cargo xtask lab` does.
 #[derive(Debug, clap::Subcommand)]

@@ -25,6 +25,7 @@ use super::internet::{Access, Internet, prove};
 use super::interrupt;
 use super::shape::Shape;
 use super::units::parse_time;
+use super::workshop::Workshop;
 use crate::binaries::{self, Binaries};
 use crate::demo::catalogue_of_lengths;
 use crate::failure::{Context as _, Failure, Result};
@@ -104,8 +105,8 @@ pub fn run(args: &NatArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let binaries = binaries::build()?;
-    let folder = tempfile::tempdir()?;
-    let folder = args.keep.as_deref().unwrap_or(folder.path());
+    let workshop = Workshop::open(args.keep.as_deref())?;
+    let folder = workshop.path();
     let begun = Instant::now();
     let outcomes = run_rounds(args, &binaries, &internet, folder)?;
     let report = Report::new(&outcomes);

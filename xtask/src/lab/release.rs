@@ -18,6 +18,7 @@ use super::internet::{Access, Internet};
 use super::interrupt;
 use super::nodes::{Bytes, Client, Play, Service, Start};
 use super::units::parse_time;
+use super::workshop::Workshop;
 use crate::binaries::{self, Binaries};
 use crate::demo::catalogue_of_lengths;
 use crate::failure::{Context as _, Failure, Result};
@@ -131,9 +132,9 @@ struct Report {
 /// The network cannot be made, or a program does not start or ends.
 pub fn run(args: &ReleaseArgs) -> Result<ExitCode> {
     interrupt::watch()?;
+    let workshop = Workshop::open(args.keep.as_deref())?;
+    let folder = workshop.path();
     let binaries = binaries::build_for_release()?;
-    let temporary = tempfile::tempdir()?;
-    let folder = args.keep.as_deref().unwrap_or(temporary.path());
     let tracks = catalogue_of_lengths(&binaries, folder, &[args.seconds, BEFORE])?;
     let internet = build(args)?;
     let report = release(args, &binaries, &internet, folder, &tracks)?;

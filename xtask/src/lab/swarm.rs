@@ -20,6 +20,7 @@ use super::internet::Access;
 use super::interrupt;
 use super::nodes::{cpu_seconds, peak_memory};
 use super::units::parse_time;
+use super::workshop::Workshop;
 use crate::binaries;
 use crate::failure::{Context as _, Failure, Result};
 
@@ -101,9 +102,9 @@ pub fn run(args: &SwarmArgs) -> Result<ExitCode> {
     if args.tracks < args.times.max(2 * SEEDS) || args.times == 0 {
         return Err(Failure::new("too few tracks").hint("give 8, and no fewer than --times"));
     }
+    let workshop = Workshop::open(args.keep.as_deref())?;
+    let folder = workshop.path();
     let binaries = binaries::build_for_release()?;
-    let temporary = tempfile::tempdir()?;
-    let folder = args.keep.as_deref().unwrap_or(temporary.path());
     let mut stage = Stage::build(&binaries, folder, args.tracks, &args.transport)?;
     stage.shape(args.server(), args.client(), &[args.seed(args.seed_up); SEEDS])?;
     let mut report = Report::default();
