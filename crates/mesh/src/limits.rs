@@ -38,6 +38,11 @@ pub struct Limits {
     /// better claim, as soon as its requests are answered. Default 10 s: a
     /// request for a few seconds of music is over by then.
     pub slot_turn: Duration,
+    /// After how long over one request a peer loses its slot to one who asks for
+    /// something as urgent. Default 30 s: 16 blocks, the most that a listener has
+    /// asked of one peer, at the lowest bitrate are 22 s of music, and who takes them
+    /// no faster than she hears them is of no use to herself.
+    pub slot_longest: Duration,
     /// How long an idle slot is kept for its peer. Default 200 ms: about a
     /// round trip, in which the next request of a pipeline arrives.
     pub slot_linger: Duration,
@@ -138,6 +143,7 @@ impl Default for Limits {
             bans: 1_024,
             upload_slots: 4,
             slot_turn: Duration::from_secs(10),
+            slot_longest: Duration::from_secs(30),
             slot_linger: Duration::from_millis(200),
             busy_retry: Duration::from_millis(500),
             vain_burst: 120,

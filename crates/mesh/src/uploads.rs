@@ -48,7 +48,8 @@ impl Claim {
 /// longer, so that the next of a pipeline finds it. Who found none is
 /// remembered until it should have asked again: a free slot goes to the best
 /// of those. One slot goes round among those who have not been served for
-/// longest, so that newcomers can show what they give in return.
+/// longest, so that newcomers can show what they give in return. Who reads so
+/// slowly that no request of it ends loses its slot when somebody else asks.
 #[derive(Debug, Default)]
 pub(crate) struct Uploads {
     slots: BTreeMap<NodeId, Slot>,
@@ -63,6 +64,8 @@ struct Slot {
     since: Timestamp,
     requests: u32,
     idle_since: Timestamp,
+    /// When a request last ended, or the first of those under way began.
+    progress_at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,22 +108,24 @@ impl Uploads {
             self.waiting.insert(peer, waiting);
             return busy;
         }
+        let stuck = self.cut_stuck(now, limits, claim.class);
         let (kind, cut) = match (self.free_slot(limits, peer, claim), self.worse_than(claim.class))
         {
-            (Some(kind), _) => (kind, None),
+            (Some(kind), _) => (kind, stuck),
             (None, Some((worse, kind))) if self.slots.len() >= limits.upload_slots => {
                 (kind, Some(worse))
             }
             _ => {
                 self.waiting.insert(peer, waiting);
-                return busy;
+                return Decision { cut: stuck, ..busy };
             }
         };
         if let Some(cut) = cut {
             self.slots.remove(&cut);
         }
         self.waiting.remove(&peer);
-        self.slots.insert(peer, Slot { claim, kind, since: now, requests: 1, idle_since: now });
+        let (since, idle_since, progress_at) = (now, now, now);
+        self.slots.insert(peer, Slot { claim, kind, since, requests: 1, idle_since, progress_at });
         Decision { grant: Grant::Served, cut }
     }
 
@@ -137,6 +142,9 @@ impl Uploads {
         });
         let goes_on = !(over && outdone);
         if goes_on {
+            if slot.requests == 0 {
+                slot.progress_at = now;
+            }
             slot.requests = slot.requests.saturating_add(1);
         }
         goes_on
@@ -161,6 +169,7 @@ impl Uploads {
         if let Some(slot) = self.slots.get_mut(&peer) {
             slot.requests = slot.requests.saturating_sub(1);
             slot.idle_since = now;
+            slot.progress_at = now;
         }
     }
 
@@ -203,6 +212,23 @@ impl Uploads {
         self.slots.retain(|_, slot| {
             slot.requests > 0 || now.saturating_since(slot.idle_since) < limits.slot_linger
         });
+    }
+
+    /// Takes the slot of the peer that has taken the longest over one request, if that
+    /// is too long, nobody has a free one, and what it asked is no more urgent.
+    fn cut_stuck(&mut self, now: Timestamp, limits: &Limits, class: Class) -> Option<NodeId> {
+        if self.slots.len() < limits.upload_slots {
+            return None;
+        }
+        let is_stuck = |slot: &Slot| {
+            let took = now.saturating_since(slot.progress_at);
+            slot.requests > 0 && slot.claim.class >= class && took >= limits.slot_longest
+        };
+        let stuck = self.slots.iter().filter(|(_, slot)| is_stuck(slot));
+        let (peer, _) = stuck.min_by_key(|(_, slot)| slot.progress_at)?;
+        let peer = *peer;
+        self.slots.remove(&peer);
+        Some(peer)
     }
 
     /// The peer in the slot of the least urgent class, if that is less urgent

@@ -104,12 +104,38 @@ fn who_waits_is_invited_when_a_slot_is_free() {
     assert_eq!(mesh.request_upload(at(320), peer(4), Class::Now), Grant::Served);
 }
 
+/// F2: four who take blocks at a trickle, or none, hold the slots no longer than so.
+#[test]
+fn who_takes_too_long_over_a_request_makes_room_for_others() {
+    let mut mesh = crowd(9);
+    for n in 0..4 {
+        assert_eq!(mesh.request_upload(at(u64::from(n)), peer(n), Class::Now), Grant::Served);
+    }
+    let busy = |grant| matches!(grant, Grant::Busy { .. });
+    assert!(busy(mesh.request_upload(at(29_999), peer(4), Class::Now)), "they have their time");
+    assert!(busy(mesh.request_upload(at(30_000), peer(4), Class::Prefetch)), "less urgent");
+    assert_eq!(outputs(&mut mesh), []);
+    for (n, lost) in (4..8).zip(0..4) {
+        assert_eq!(mesh.request_upload(at(30_003), peer(n), Class::Now), Grant::Served);
+        let cut = outputs(&mut mesh);
+        assert!(matches!(cut[..], [Output::CutUpload { peer: cut, .. }] if cut == peer(lost)));
+    }
+    // Those who take what they asked for keep theirs, however long they go on.
+    for step in 0..20 {
+        let now = 31_000 + step * 25_000;
+        for n in 4..8 {
+            mesh.handle_upload_ended(at(now), peer(n));
+            assert_eq!(mesh.request_upload(at(now), peer(n), Class::Now), Grant::Served);
+        }
+        assert!(busy(mesh.request_upload(at(now + 24_000), peer(8), Class::Now)));
+    }
+    assert_eq!(outputs(&mut mesh), []);
+}
+
 #[test]
 fn who_goes_on_asking_in_vain_is_banned() {
     let mut mesh = crowd(6);
-    for n in 0..4 {
-        mesh.request_upload(at(0), peer(n), Class::Now);
-    }
+    mesh.pause_uploads(true);
     // One who does as it is told, for ten minutes.
     for second in 0..1_200 {
         mesh.request_upload(at(second * 500), peer(4), Class::Now);
