@@ -92,6 +92,8 @@ pub(crate) struct State {
     pub(crate) has_accepted: bool,
     pub(crate) phase: Phase,
     pub(crate) addresses: Option<(SocketAddr, SocketAddr)>,
+    /// See [`Connection::number`]; of QUIC the link knows it.
+    pub(crate) number: Option<u64>,
     /// The reason for which we want to close, once all is sent.
     pub(crate) closing: Option<String>,
     /// What we said when we took our leave, or will say once connected.
@@ -290,6 +292,7 @@ impl Connection {
         {
             let mut state = connection.shared.lock();
             state.place = Some(place);
+            state.number = Some(greeted.number);
             state.addresses = local.map(|local| (local, from));
         }
         tokio::spawn(driver::accepted(Arc::clone(&connection.shared), stream, greeted));
@@ -325,6 +328,7 @@ impl Connection {
             has_accepted: false,
             phase,
             addresses: None,
+            number: None,
             closing: None,
             going_away: None,
             farewell: None,
@@ -345,6 +349,17 @@ impl Connection {
     /// Who is at the other end; proven once the connection is established.
     pub fn remote(&self) -> NodeId {
         self.shared.remote
+    }
+
+    /// A number that both ends have for this connection, and by all chance for no
+    /// other: two who have made two connections agree by it on the one that they keep.
+    /// `None` until it is established. It is no secret.
+    pub fn number(&self) -> Option<u64> {
+        let state = self.shared.lock();
+        match &state.link {
+            Link::Quic(link) => link.number(),
+            Link::Mux(_) | Link::Pending(_) => state.number,
+        }
     }
 
     /// Our address and the other's, once connected. On QUIC either may change

@@ -81,4 +81,4 @@ pub use link::{ParseLinkError, ServerLink};
 pub use metered::metered;
 pub use stream::{Stream, StreamError, StreamItem, StreamReceiver, StreamSender};
 pub use transport::{ParseTransportError, Transport};
-pub use udp::{Observed, PROOF_LIFETIME_MS, Proof, ProofError, ProofKey};
+pub use udp::{Observed, PROOF_LIFETIME_MS, Proof, ProofError, ProofKey, stun};

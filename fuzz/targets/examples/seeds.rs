@@ -5,11 +5,14 @@
 
 use std::error::Error;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use antiphon_handshake::identity::NodeSecret;
 use antiphon_media::{encode, extend_i16, synth};
-use antiphon_types::{Bitrate, BlobId, BlobSize, Segment};
+use antiphon_net::lan::{Presence, PresenceKind, ServiceTag};
+use antiphon_net::{ProofKey, stun};
+use antiphon_types::{Bitrate, BlobId, BlobSize, NodeId, Segment};
 use antiphon_wire::message::{encode_block_header, encode_message};
 use antiphon_wire::proto::{
     Announce, Blocks, ClientNotice, Hello, Lease, Manifest, Message, Peer, PeerHello, PeerNotice,
@@ -31,12 +34,36 @@ fn main() -> Result<(), Box<dyn Error>> {
     seeds.extend(handshakes());
     seeds.extend(folders());
     seeds.extend(music()?);
+    seeds.extend(datagrams());
     for (target, name, input) in seeds {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(format!("seed-{name}")), input)?;
     }
     Ok(())
+}
+
+/// What comes at a UDP port, and on a local network.
+fn datagrams() -> Vec<Seed> {
+    let id = [0x1d; 12];
+    let seed = |name: &str, input: Vec<u8>| ("stun", name.to_owned(), input);
+    let answer = |ip: IpAddr| {
+        let (address, key) = (SocketAddr::new(ip, 7_700), ProofKey::from_bytes(&[1; 32]));
+        stun::response(&id, address, &key.prove(address, 1_700_000_000_000))
+    };
+    let presence = |name: &str, kind: PresenceKind| {
+        let (tag, peer) = (ServiceTag::of(&NodeId::new([1; 32])), NodeId::new([2; 32]));
+        let packet = Presence { kind, tag, peer, port: 4_711 }.encode();
+        ("presence", name.to_owned(), packet.to_vec())
+    };
+    vec![
+        seed("question", stun::request(&id)),
+        seed("indication", stun::indication(&id)),
+        seed("answer-v4", answer(Ipv4Addr::LOCALHOST.into())),
+        seed("answer-v6", answer(Ipv6Addr::LOCALHOST.into())),
+        presence("here", PresenceKind::Here),
+        presence("leaving", PresenceKind::Leaving),
+    ]
 }
 
 fn records() -> Result<Seed, Box<dyn Error>> {

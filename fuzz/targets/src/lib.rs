@@ -24,6 +24,7 @@ mod names;
 mod script;
 mod store;
 mod tracker;
+mod udp;
 mod wire;
 
 pub use handshake::{handshake, identity, transport};
@@ -31,6 +32,7 @@ pub use music::music;
 pub use names::names;
 pub use store::{folder, proofs};
 pub use tracker::tracker;
+pub use udp::{presence, stun};
 pub use wire::{frames, messages, mux_hostile, mux_pair, protobuf, records};
 
 /// A target: panics if a promise does not hold for these bytes.
@@ -53,4 +55,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("folder", folder),
     ("tracker", tracker),
     ("music", music),
+    ("stun", stun),
+    ("presence", presence),
 ];

@@ -96,6 +96,7 @@ async fn resolve(names: &[String]) -> (Vec<SocketAddr>, Option<io::Error>) {
 #[cfg(test)]
 mod tests {
     use antiphon_handshake::identity::NodeSecret;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -151,6 +152,44 @@ mod tests {
         ];
         let punch = Dial { effort: Effort::Punch, ..dial };
         assert_eq!(planned(punch).await, expected(&order));
+    }
+
+    proptest! {
+        /// Whatever addresses there are: each is tried once over each transport, in the
+        /// order of its list, the first at once and none long after the one before.
+        #[test]
+        fn every_address_has_its_turn(
+            tcp in proptest::collection::vec(any::<SocketAddr>(), 0..=MAX_ADDRESSES),
+            udp in proptest::collection::vec(any::<SocketAddr>(), 0..=MAX_ADDRESSES),
+            first in prop_oneof![Just(Transport::Tcp), Just(Transport::Quic)],
+        ) {
+            let over = |planned: &[Planned], transport| -> Vec<SocketAddr> {
+                let of_it = planned.iter().filter(|(.., over)| *over == transport);
+                of_it.map(|&(_, address, _)| address).collect()
+            };
+            let planned = one_by_one(&tcp, &udp, first);
+            prop_assert_eq!(&over(&planned, Transport::Tcp), &tcp);
+            prop_assert_eq!(&over(&planned, Transport::Quic), &udp);
+            prop_assert!(planned.first().is_none_or(|(at, ..)| at.is_zero()));
+            for pair in planned.windows(2) {
+                let pause = pair[1].0.checked_sub(pair[0].0);
+                prop_assert!(pause.is_some_and(|pause| pause <= ADDRESS_DELAY), "{pair:?}");
+            }
+            if !tcp.is_empty() && !udp.is_empty() {
+                prop_assert_eq!(planned[0].2, first);
+            }
+
+            let punched = all_at_once(&tcp, &udp);
+            prop_assert_eq!(punched.len(), planned.len());
+            prop_assert!(punched.iter().all(|(at, ..)| at.is_zero()));
+            prop_assert!(punched.is_sorted_by_key(|(_, address, _)| address.is_ipv4()));
+            let sorted = |addresses: &[SocketAddr]| {
+                let (six, four): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| a.is_ipv6());
+                [six, four].concat()
+            };
+            prop_assert_eq!(over(&punched, Transport::Tcp), sorted(&tcp));
+            prop_assert_eq!(over(&punched, Transport::Quic), sorted(&udp));
+        }
     }
 
     #[tokio::test]

@@ -171,3 +171,117 @@ impl Peers {
         known.news(node, &before)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Heard(u16, u8, u16),
+        Left(u16, u8),
+        Named(u16, u16, Vec<(u8, u16)>),
+        Unnamed(u16),
+        UnnameAll,
+        Pass(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let node = || prop_oneof![0..8_u16, 0..600_u16];
+        let host = || prop_oneof![0..3_u8, any::<u8>()];
+        let place = (host(), 1..20_u16);
+        prop_oneof![
+            12 => (node(), host(), 1..20_u16).prop_map(|(n, h, p)| Step::Heard(n, h, p)),
+            2 => (node(), host()).prop_map(|(n, h)| Step::Left(n, h)),
+            6 => (node(), node(), proptest::collection::vec(place, 0..12))
+                .prop_map(|(n, name, at)| Step::Named(n, name, at)),
+            2 => node().prop_map(Step::Unnamed),
+            1 => (0..20_u8).prop_map(|n| if n == 0 { Step::UnnameAll } else { Step::Pass(0) }),
+            2 => (0..60_u64).prop_map(Step::Pass),
+        ]
+    }
+
+    fn node(number: u16) -> NodeId {
+        let mut key = [0; 32];
+        key[..2].copy_from_slice(&number.to_be_bytes());
+        NodeId::new(key)
+    }
+
+    fn host(number: u8) -> IpAddr {
+        IpAddr::from([192, 168, 0, number])
+    }
+
+    /// What those know who were told of the changes alone.
+    type Told = BTreeMap<NodeId, BTreeSet<SocketAddr>>;
+
+    fn tell(told: &mut Told, events: impl IntoIterator<Item = LanEvent>) {
+        for event in events {
+            match event {
+                LanEvent::Seen { node, addresses } => {
+                    told.insert(node, addresses.into_iter().collect());
+                }
+                LanEvent::Gone { node } => {
+                    assert!(told.remove(&node).is_some(), "gone, and was never there");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// Whatever anybody on the network says, in whatever order: the table is bounded,
+        /// and whoever is told of its changes knows what is in it.
+        #[test]
+        fn what_is_told_is_what_is_known_and_it_is_bounded(
+            steps in proptest::collection::vec(step(), 0..900),
+        ) {
+            let (mut now, mut peers, mut told) = (Instant::now(), Peers::default(), Told::new());
+            for step in steps {
+                let events: Vec<LanEvent> = match step {
+                    Step::Heard(n, h, port) => {
+                        let at = SocketAddr::new(host(h), port);
+                        peers.heard(node(n), at, now).into_iter().collect()
+                    }
+                    Step::Left(n, h) => peers.left(node(n), host(h)).into_iter().collect(),
+                    Step::Named(n, name, at) => {
+                        let at = at.into_iter().map(|(h, p)| SocketAddr::new(host(h), p));
+                        let named = peers.named(node(n), &format!("name {name}"), at.collect());
+                        named.into_iter().collect()
+                    }
+                    Step::Unnamed(n) => peers.unnamed(&format!("name {n}")).into_iter().collect(),
+                    Step::UnnameAll => peers.unname_all(),
+                    Step::Pass(seconds) => {
+                        now += Duration::from_secs(seconds);
+                        peers.expire(now)
+                    }
+                };
+                tell(&mut told, events);
+                prop_assert!(peers.0.len() <= MAX_PEERS);
+            }
+            let known: Told = peers
+                .0
+                .iter()
+                .map(|(node, known)| (*node, known.addresses().into_iter().collect()))
+                .collect();
+            prop_assert!(known.values().all(|at| (1..=2 * MAX_ADDRESSES).contains(&at.len())));
+            prop_assert_eq!(known, told);
+        }
+
+        /// However many names one machine gives itself, there is room for others.
+        #[test]
+        fn one_machine_does_not_keep_others_out(
+            names in proptest::collection::vec((0..600_u16, 1..2_000_u16), 0..900),
+        ) {
+            let (now, mut peers) = (Instant::now(), Peers::default());
+            for (n, port) in names {
+                peers.heard(node(n), SocketAddr::new(host(66), port), now);
+                prop_assert!(peers.0.len() <= MAX_PEERS_OF_HOST);
+            }
+            let honest = SocketAddr::new(host(7), 7);
+            prop_assert!(peers.heard(node(1_000), honest, now).is_some());
+        }
+    }
+}

@@ -97,6 +97,7 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rand::SeedableRng as _;
     use rand::rngs::StdRng;
 
@@ -151,6 +152,42 @@ mod tests {
         let said = run(Duration::from_secs(100), Some(1));
         assert!(said.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1_000), "{said:?}");
         assert!(said.len() > 50, "the flood was heard at all");
+    }
+
+    proptest! {
+        /// In whatever order networks change and newcomers are heard: there is a second
+        /// between any two announcements, never more than 35 s, and nobody waits for long.
+        #[test]
+        fn nobody_makes_it_say_more_or_less_than_so(
+            events in proptest::collection::vec((0..3_u8, 0..4_000_u64), 0..200),
+            seed in any::<u64>(),
+        ) {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let mut now = Instant::now();
+            let mut schedule = Schedule::start(now);
+            let network = *Networks::test("192.168.7.20", 22).broadcasting().next().unwrap();
+            let (mut last, mut owed) = (None, None::<Instant>);
+            for (event, pause_ms) in events {
+                let until = now + Duration::from_millis(pause_ms);
+                while schedule.due() <= until {
+                    now = now.max(schedule.due());
+                    prop_assert!(schedule.take(now, &mut rng).is_some(), "what is due is said");
+                    prop_assert!(schedule.due() > now, "it does not fire for ever");
+                    if let Some(last) = last.replace(now) {
+                        let pause = now.saturating_duration_since(last);
+                        prop_assert!((LEAST..Duration::from_secs(35)).contains(&pause));
+                    }
+                    prop_assert!(owed.take().is_none_or(|by| now <= by));
+                }
+                now = until;
+                match event {
+                    0 => schedule.restart(now),
+                    1 => schedule.newcomer(network, now, &mut rng),
+                    _ => continue,
+                }
+                owed.get_or_insert(now + LEAST + Duration::from_millis(GREETING_MS.end));
+            }
+        }
     }
 
     #[test]

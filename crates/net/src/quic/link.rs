@@ -20,6 +20,9 @@ use super::window::SendWindow;
 use crate::dial::{Dial, Effort};
 use crate::socket::canonical;
 
+/// What the number of a connection is derived under.
+const NUMBER_LABEL: &[u8] = b"antiphon connection number";
+
 /// Times that other tasks run before a close is taken to be on its way.
 const CLOSE_TURNS: u32 = 64;
 
@@ -100,6 +103,13 @@ impl QuicLink {
     fn new(connection: quinn::Connection, socket: Socket, urgent: Urgent) -> Self {
         let window = SendWindow::new(connection.clone());
         Self { connection, socket, urgent, window, source: Arc::default() }
+    }
+
+    /// The same at both ends, and of no other connection (RFC 5705).
+    pub(crate) fn number(&self) -> Option<u64> {
+        let mut number = [0; 8];
+        self.connection.export_keying_material(&mut number, NUMBER_LABEL, b"").ok()?;
+        Some(u64::from_be_bytes(number))
     }
 
     /// Who is at the other end.

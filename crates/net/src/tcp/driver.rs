@@ -105,6 +105,7 @@ pub(crate) async fn dialled(shared: &Shared, dialled: Dialled) {
         }
         state.link = Link::Mux(mux);
         state.phase = Phase::Established { confirmed: true };
+        state.number = Some(greeted.number);
         let addresses = stream.local_addr().ok().zip(stream.peer_addr().ok());
         state.addresses = addresses.map(|(ours, theirs)| (canonical(ours), canonical(theirs)));
         // There is more room now than there was.

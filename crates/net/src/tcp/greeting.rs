@@ -46,6 +46,8 @@ const IK_SECOND_BYTES: usize = 32 + NodeId::BYTES + 16;
 pub(crate) struct Greeted {
     pub(crate) transport: Transport,
     pub(crate) remote: NodeId,
+    /// The same on both sides, and of no other handshake.
+    pub(crate) number: u64,
     /// The initiator's first record; empty on the initiator's side.
     pub(crate) early: Bytes,
 }
@@ -128,7 +130,15 @@ pub(crate) async fn initiate(
     if payload.get(..length) != Some(node.as_bytes()) {
         return Err(GreetingError::Identity);
     }
-    Ok(Greeted { transport: handshake.into_transport()?, remote: *node, early: Bytes::new() })
+    let number = number(&handshake);
+    let (remote, early) = (*node, Bytes::new());
+    Ok(Greeted { transport: handshake.into_transport()?, remote, number, early })
+}
+
+/// The first bytes of the hash over all that was said.
+fn number(handshake: &Handshake) -> u64 {
+    let hash = handshake.handshake_hash().and_then(|hash| hash.first_chunk());
+    hash.map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// The first byte of what comes, left where it is.
@@ -205,7 +215,8 @@ pub(crate) async fn respond(
     let mut message = [0; IK_SECOND_BYTES];
     let length = handshake.write_message(host.node.as_bytes(), &mut message)?;
     stream.write_all(&frame(&message[..length])?).await?;
-    Ok(Greeted { transport: handshake.into_transport()?, remote, early })
+    let number = number(&handshake);
+    Ok(Greeted { transport: handshake.into_transport()?, remote, number, early })
 }
 
 fn frame(message: &[u8]) -> Result<Vec<u8>, GreetingError> {

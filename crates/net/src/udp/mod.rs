@@ -6,7 +6,7 @@
 mod aside;
 mod proof;
 mod socket;
-mod stun;
+pub mod stun;
 
 use std::net::SocketAddr;
 

@@ -1,11 +1,15 @@
-//! Binding requests and responses of STUN (RFC 8489), as far as we need them.
+//! Binding requests and responses of STUN (RFC 8489), as far as we need them: what
+//! travels beside QUIC on the UDP port. See `docs/protocol.md`, section 13.
+//!
+//! [`Acceptor`](crate::Acceptor) and [`Dialler`](crate::Dialler) do all of this; it is
+//! public for those who put it to the test.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::proof::Proof;
 
 /// Tells one question from another.
-pub(super) type TransactionId = [u8; 12];
+pub type TransactionId = [u8; 12];
 
 const HEADER_BYTES: usize = 20;
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
@@ -22,34 +26,35 @@ const PROOF: u16 = 0xe4a7;
 
 /// The longest response: an IPv6 address and a proof. A request must not be
 /// shorter, or somebody could make us send more to a victim than he sends.
-pub(super) const REQUEST_BYTES: usize = HEADER_BYTES + 4 + 20 + 4 + Proof::BYTES;
+pub const REQUEST_BYTES: usize = HEADER_BYTES + 4 + 20 + 4 + Proof::BYTES;
 
-/// A question from where it comes.
-pub(super) fn request(id: &TransactionId) -> Vec<u8> {
+/// A question from where it comes, of [`REQUEST_BYTES`].
+pub fn request(id: &TransactionId) -> Vec<u8> {
     let room = [0; REQUEST_BYTES - HEADER_BYTES - 4];
     message(BINDING_REQUEST, id, &[(PROOF, &room)])
 }
 
 /// Something that needs no answer.
-pub(super) fn indication(id: &TransactionId) -> Vec<u8> {
+pub fn indication(id: &TransactionId) -> Vec<u8> {
     message(BINDING_INDICATION, id, &[])
 }
 
-/// The answer to who asked from `address`.
-pub(super) fn response(id: &TransactionId, address: SocketAddr, proof: &Proof) -> Vec<u8> {
+/// The answer to who asked from `address`, of at most [`REQUEST_BYTES`].
+pub fn response(id: &TransactionId, address: SocketAddr, proof: &Proof) -> Vec<u8> {
     let attributes: [(u16, &[u8]); 2] =
         [(XOR_MAPPED_ADDRESS, &masked(id, address)), (PROOF, proof.as_bytes())];
     message(BINDING_SUCCESS, id, &attributes)
 }
 
-/// The id of a question that may be answered.
-pub(super) fn read_request(datagram: &[u8]) -> Option<TransactionId> {
+/// The id of a question that may be answered; `None` for all other datagrams.
+pub fn read_request(datagram: &[u8]) -> Option<TransactionId> {
     let (id, _) = body(datagram, BINDING_REQUEST)?;
     (datagram.len() >= REQUEST_BYTES).then_some(id)
 }
 
-/// An answer.
-pub(super) fn read_response(datagram: &[u8]) -> Option<(TransactionId, SocketAddr, Proof)> {
+/// An answer: to which question, from where that came, and the proof of it. `None` for
+/// all other datagrams.
+pub fn read_response(datagram: &[u8]) -> Option<(TransactionId, SocketAddr, Proof)> {
     let (id, mut rest) = body(datagram, BINDING_SUCCESS)?;
     let (mut address, mut proof) = (None, None);
     while let Some((kind, value, behind)) = attribute(rest) {

@@ -22,6 +22,21 @@ async fn both_ends_know_each_other_and_what_lies_between() {
 }
 
 #[tokio::test]
+async fn both_ends_have_one_number_for_a_connection_and_others_for_others() {
+    let mut seen = std::collections::BTreeSet::new();
+    for transport in TRANSPORTS {
+        for _ in 0..3 {
+            let (_acceptor, client, server) = pair(transport).await;
+            let number = client.number().unwrap();
+            assert_eq!(server.number(), Some(number), "{transport}");
+            assert!(seen.insert(number), "{transport}");
+        }
+    }
+    let nobody = dial("127.0.0.1:1".parse().unwrap(), Transport::Tcp);
+    assert_eq!(Connection::dial(nobody).number(), None);
+}
+
+#[tokio::test]
 async fn requests_made_before_the_connection_stands_arrive_in_their_order() {
     for transport in TRANSPORTS {
         let mut acceptor = listen().await;

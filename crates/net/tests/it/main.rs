@@ -7,6 +7,7 @@ mod both;
 mod lan;
 mod port;
 mod portmap;
+mod properties;
 mod quic;
 mod race;
 mod strangers;

@@ -49,7 +49,7 @@ macro_rules! replay {
 
 replay! {
     records frames messages protobuf mux_hostile mux_pair
-    handshake transport identity names proofs folder tracker music
+    handshake transport identity names proofs folder tracker music stun presence
 }
 
 #[test]
