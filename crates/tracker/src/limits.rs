@@ -7,7 +7,8 @@ pub struct Limits {
     /// one machine can hold sessions for.
     pub peers: usize,
     /// Holders kept for a blob, the most recent. Default 20: the published
-    /// figure (B32), twice what an answer names.
+    /// figure (B32), twice what an answer names. One public address makes no more than
+    /// half of those leave who are of others.
     pub holders_per_blob: usize,
     /// Blobs that one peer may have in the index. Default 4096: a full cache
     /// of 10 GB holds about 2,400 tracks of 3.5 minutes at 160 kbit/s. It

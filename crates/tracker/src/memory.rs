@@ -146,8 +146,8 @@ impl MemoryTracker {
             return false;
         };
         let Some(swarm) = shard.get_mut(name) else { return false };
-        if replaces && let Some(oldest) = swarm.remove_oldest() {
-            self.leave_swarm(oldest, name);
+        if replaces && let Some(leaves) = swarm.make_room_for(&entry) {
+            self.leave_swarm(leaves, name);
         }
         swarm.push(entry, self.limits.holders_per_blob);
         true

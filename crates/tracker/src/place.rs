@@ -131,6 +131,11 @@ impl Digest {
         }
     }
 
+    /// Whether another is seen at the same public address.
+    pub(crate) fn is_of_site(self, other: Self) -> bool {
+        self.site == other.site
+    }
+
     /// How near another is, if the two digests can tell. One time in 2^32 they
     /// are wrong and make somebody nearer than she is.
     pub(crate) fn nearness(self, other: Self) -> Option<Nearness> {

@@ -61,9 +61,15 @@ impl Swarm {
         self.position(peer).map(|index| self.holders.remove(index)).is_some()
     }
 
-    /// Removes the holder that announced longest ago.
-    pub(crate) fn remove_oldest(&mut self) -> Option<Name> {
-        (!self.holders.is_empty()).then(|| self.holders.remove(0).peer)
+    /// Removes the one that makes room for a newcomer: the holder that announced longest
+    /// ago, and if half of them are of the newcomer's site already, of those. So one
+    /// site, under however many names, never pushes out more than half.
+    pub(crate) fn make_room_for(&mut self, newcomer: &Entry) -> Option<Name> {
+        let is_of_site = |entry: &Entry| entry.digest.is_of_site(newcomer.digest);
+        let of_site = self.holders.iter().filter(|entry| is_of_site(entry)).count();
+        let crowded = of_site > 0 && of_site >= self.holders.len() / 2;
+        let leaves = self.holders.iter().position(|entry| !crowded || is_of_site(entry))?;
+        Some(self.holders.remove(leaves).peer)
     }
 
     fn position(&self, peer: Name) -> Option<usize> {

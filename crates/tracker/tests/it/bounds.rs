@@ -26,6 +26,31 @@ fn a_peer_that_announces_ten_thousand_blobs_fills_only_its_share() {
     assert_eq!(other.taken, 1, "others have their own share");
 }
 
+/// Threat T2: many names at one address, all as fresh as can be.
+#[test]
+fn one_address_under_many_names_leaves_half_of_a_swarm_to_others() {
+    let tracker = MemoryTracker::new(Limits { answer: 20, ..Limits::default() }, KEY);
+    let arrive = |number: u8, place: Place| {
+        tracker.connect(Timestamp::ZERO, node(number), place).unwrap();
+        tracker.announce(node(number), &[blob(1)]).unwrap();
+    };
+    let named = || {
+        let mut named: Vec<u8> =
+            told(&tracker, blob(1)).iter().map(|holder| holder.as_bytes()[0]).collect();
+        named.sort_unstable();
+        named
+    };
+    (1..=20).for_each(|number| arrive(number, lonely(number)));
+    let attacker = Place::new(lonely(99).public, []);
+    for number in (100..=250).chain(100..=250) {
+        arrive(number, attacker.clone());
+    }
+    assert_eq!(named(), Vec::from_iter((11..=20).chain(241..=250)), "the most recent of each");
+    // And others are let in as ever.
+    (21..=25).for_each(|number| arrive(number, lonely(number)));
+    assert_eq!(named(), Vec::from_iter((16..=25).chain(241..=250)));
+}
+
 #[test]
 fn a_peer_at_its_bound_may_refresh_and_exchange() {
     let limits = Limits { blobs_per_peer: 2, ..Limits::default() };

@@ -10,7 +10,7 @@ use crate::{KEY, blob, node};
 
 const LIMITS: Limits = Limits {
     peers: 6,
-    holders_per_blob: 3,
+    holders_per_blob: 4,
     blobs_per_peer: 4,
     entries: 12,
     answer: 2,
@@ -82,6 +82,11 @@ impl Model {
         self.online.iter().find(|(online, ..)| *online == peer).map(|(_, home, _)| *home)
     }
 
+    /// What is seen at one public address.
+    fn building(&self, peer: u8) -> Option<u8> {
+        self.home(peer).map(|home| home.max(1))
+    }
+
     /// What decides when the peer is named; the least comes first.
     fn order(&self, asker: u8, peer: u8) -> (u8, (u32, u32)) {
         let found = self.online.iter().find(|(online, ..)| *online == peer);
@@ -108,8 +113,15 @@ impl Model {
         } else if of_peer == LIMITS.blobs_per_peer {
             return false;
         } else if of_blob == LIMITS.holders_per_blob {
-            let oldest = self.held.iter().position(|(held, _)| *held == blob);
-            self.held.remove(oldest.expect("a full swarm has an oldest"));
+            let alike = |other: u8| self.building(other) == self.building(peer);
+            let of_building =
+                self.held.iter().filter(|(held, holder)| *held == blob && alike(*holder)).count();
+            let crowded = of_building >= LIMITS.holders_per_blob / 2;
+            let leaves = self
+                .held
+                .iter()
+                .position(|(held, holder)| *held == blob && (!crowded || alike(*holder)));
+            self.held.remove(leaves.expect("a full swarm has one who leaves"));
         } else if self.held.len() == LIMITS.entries {
             return false;
         }
