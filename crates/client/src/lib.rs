@@ -10,8 +10,10 @@
 
 #![allow(clippy::print_stdout, reason = "the binary's commands speak on standard output")]
 
+mod calls;
 pub mod cli;
 mod deck;
+mod duel;
 mod engine;
 mod faults;
 mod giving;

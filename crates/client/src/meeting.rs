@@ -12,6 +12,8 @@ use antiphon_net::{Connection, Effort};
 use antiphon_types::{BlobId, NodeId};
 use antiphon_wire::proto;
 
+use crate::calls::{Callable, Calls};
+use crate::duel;
 use crate::node::{Event, Node};
 use crate::peers::PeerLink;
 use crate::record;
@@ -33,6 +35,9 @@ const MAX_NEAR: usize = 16;
 /// How long the one with the larger key leaves the dialling to the other.
 const NEAR_WAIT: Duration = Duration::from_secs(2);
 
+/// Tells introductions apart; both sides have the same.
+type IntroductionId = [u8; 8];
+
 /// Connections that are being made.
 #[derive(Default)]
 pub(crate) struct Meetings {
@@ -40,7 +45,8 @@ pub(crate) struct Meetings {
     punching: BTreeSet<NodeId>,
     introductions: BTreeMap<NodeId, Instant>,
     /// Ids of introductions that were acted on, the latest last.
-    seen: VecDeque<bytes::Bytes>,
+    seen: VecDeque<IntroductionId>,
+    calls: Calls,
     /// Listeners of the local network, and where they say they are.
     near: BTreeMap<NodeId, Vec<SocketAddr>>,
 }
@@ -71,15 +77,12 @@ impl Node {
         if !is_welcome || self.listener.mesh().banned_until(now, node).is_some() {
             return link.connection.close("not wanted");
         }
-        let standing = self.peers.get(&node).map(|other| &other.connection);
-        if let Some(other) = standing.filter(|other| other.is_open()) {
-            // Both sides connected at once: both keep the link that the
-            // smaller key dialled, so that they keep the same one.
-            let ours_is_smaller = self.neighbourhood.secret.node_id() < node;
-            if dialled != ours_is_smaller {
+        let standing = self.peers.get(&node).filter(|other| other.connection.is_open());
+        if let Some(other) = standing {
+            if !duel::is_taken(&link.rank, (&other.rank, other.since.elapsed())) {
                 return link.connection.close("there is another link");
             }
-            other.close("there is another link");
+            other.connection.close("there is another link");
         }
         let transport = link.connection.transport().map(|transport| transport.to_string());
         self.records.add(record::Event::PeerUp {
@@ -138,16 +141,21 @@ impl Node {
             return;
         }
         let known = self.meetings.dialling.contains_key(&node);
-        let goes_on = match effort {
-            Effort::Once => !known,
-            Effort::Punch => self.meetings.punching.insert(node),
+        let under_way = match effort {
+            Effort::Once => known,
+            Effort::Punch => self.meetings.punching.contains(&node),
         };
-        if !goes_on {
+        if under_way {
             return;
         }
+        let Some(Callable { tcp, udp }) = self.meetings.calls.admit(Instant::now(), peer) else {
+            return tracing::debug!(peer = ?node, "named where nobody is called now");
+        };
+        if effort == Effort::Punch {
+            self.meetings.punching.insert(node);
+        }
         self.meetings.dialling.entry(node).or_insert_with(Instant::now);
-        let addresses = (peer.addresses.clone(), peer.udp_addresses.clone());
-        tokio::spawn(self.neighbourhood.clone().dial(node, addresses, effort));
+        tokio::spawn(self.neighbourhood.clone().dial(node, (tcp, udp), effort));
         if effort == Effort::Once && self.server_up {
             let events = self.events.clone();
             tokio::spawn(async move {
@@ -195,18 +203,34 @@ impl Node {
     /// The server says that another listener and we are to connect, now.
     pub(crate) fn be_introduced(&mut self, introduction: &proto::Introduction) {
         let (Some(peer), true) = (&introduction.peer, self.sharing == Peers::On) else { return };
-        let seen = &mut self.meetings.seen;
-        // Acted on once, however often it comes.
-        if !introduction.id.is_empty() {
-            if seen.contains(&introduction.id) {
-                return;
-            }
-            if seen.len() >= MAX_SEEN {
-                seen.pop_front();
-            }
-            seen.push_back(introduction.id.clone());
+        if self.is_to_be_acted_on(introduction, peer) {
+            self.meet(peer, Effort::Punch, None);
         }
-        self.meet(peer, Effort::Punch, None);
+    }
+
+    /// Whether an introduction is one: it bears an id, for the first time, and if it
+    /// says that we have asked for it, we have.
+    fn is_to_be_acted_on(
+        &mut self,
+        introduction: &proto::Introduction,
+        peer: &proto::Peer,
+    ) -> bool {
+        let (Ok(id), Some(node)) =
+            (IntroductionId::try_from(&*introduction.id), NodeId::from_slice(&peer.peer_key))
+        else {
+            return false;
+        };
+        let asked_for = self.meetings.introductions.contains_key(&node);
+        let seen = &mut self.meetings.seen;
+        if introduction.asked && !asked_for || seen.contains(&id) {
+            tracing::debug!(peer = ?node, "an introduction that nobody asked for, or an old one");
+            return false;
+        }
+        if seen.len() >= MAX_SEEN {
+            seen.pop_front();
+        }
+        seen.push_back(id);
+        true
     }
 
     /// Somebody of this service is on the local network, or is not any more.

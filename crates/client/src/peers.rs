@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use antiphon_mesh::Grant;
 use antiphon_net::identity::NodeSecret;
@@ -19,6 +19,7 @@ use antiphon_wire::proto::{
 use antiphon_wire::reset_code;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::duel::Rank;
 use crate::faults::Faults;
 use crate::giving::Giving;
 use crate::gossip::blob_bytes;
@@ -180,7 +181,9 @@ impl Neighbourhood {
         }
         let rtt = connection.rtt().unwrap_or(ASSUMED_RTT);
         let (notices, queued) = mpsc::channel(QUEUED_NOTICES);
-        let link = PeerLink { connection: connection.clone(), notices };
+        let rank = Rank::new(&self.secret.node_id(), &node, dialled, connection.number());
+        let since = Instant::now();
+        let link = PeerLink { connection: connection.clone(), notices, rank, since };
         if self.events.send(Event::PeerLinked { link, rtt, dialled }).is_err() {
             return;
         }
@@ -291,6 +294,7 @@ impl Neighbourhood {
                 stream.send(&Reply { kind: Some(follow) }).await?;
                 promised = true;
             }
+            self.faults.hold_back().await;
             let data = self.faults.alter(data);
             stream.send_block(block, &proof, data).await?;
         }
@@ -302,6 +306,8 @@ impl Neighbourhood {
 #[derive(Clone)]
 pub(crate) struct PeerLink {
     pub(crate) connection: Connection,
+    pub(crate) rank: Rank,
+    pub(crate) since: Instant,
     notices: mpsc::Sender<peer_notice::Kind>,
 }
 

@@ -58,6 +58,10 @@ struct Common {
     #[cfg(feature = "faults")]
     #[arg(long, global = true)]
     alter_uploads: bool,
+    /// Send blocks to other listeners at a trickle
+    #[cfg(feature = "faults")]
+    #[arg(long, global = true)]
+    trickle_uploads: bool,
 }
 
 #[derive(Subcommand)]
@@ -151,7 +155,7 @@ impl Common {
 
     #[cfg(feature = "faults")]
     fn faults(&self) -> Faults {
-        Faults { alter_uploads: self.alter_uploads }
+        Faults { alter_uploads: self.alter_uploads, trickle_uploads: self.trickle_uploads }
     }
 
     #[cfg(not(feature = "faults"))]
