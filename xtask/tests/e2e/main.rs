@@ -30,6 +30,8 @@ mod latency;
 #[cfg(target_os = "linux")]
 mod lifecycle;
 mod login;
+#[cfg(target_os = "linux")]
+mod loris;
 mod loss;
 mod loudness;
 #[cfg(target_os = "linux")]

@@ -39,6 +39,26 @@ fn b3_a_peer_falls_silent_within_a_block_and_nobody_hears_it() {
     }
 }
 
+/// F2: never so silent that it is given up, never so fast that it is of use.
+#[test]
+fn f2_a_peer_that_sends_at_a_trickle_is_heard_by_nobody() {
+    for speed in [1, 8] {
+        for rate in [500, 2_000, 9_000] {
+            let mut world = World::new(90).server(50, 1_250_000).peer(1, 30, rate);
+            world.play(speed, &[], Some(world.first_seconds()));
+            world.run_to_the_end();
+            assert_eq!(world.stalls, 0, "speed {speed}, {rate} bytes/s");
+
+            // And with another peer in the server's place.
+            let mut world = World::new(90).peer(1, 30, rate).peer(2, 30, 60_000 * speed);
+            world.play(speed, &[], None);
+            world.run_to_the_end();
+            assert_eq!(world.stalls, 0, "speed {speed}, {rate} bytes/s, no server");
+            assert!(world.given_by_peer(1) < world.given_by_peer(2) / 2);
+        }
+    }
+}
+
 #[test]
 fn one_of_four_peers_freezes_and_the_others_do_its_part() {
     for seed in 0..20 {

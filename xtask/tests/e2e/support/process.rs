@@ -49,6 +49,12 @@ impl Process {
         Self { child, stdin, stderr, lines, reader: Some(reader) }
     }
 
+    /// Its id.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Tells a program that was started with `--control` to do something.
     pub(crate) fn tell(&mut self, command: &str) {
         let stdin = self.stdin.as_mut().expect("it was started with --control");
