@@ -15,6 +15,7 @@
 mod bucket;
 pub mod cli;
 mod contact;
+mod crowds;
 mod descriptors;
 pub mod export;
 pub mod ingest;

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::bucket::{Bucket, Rate};
 use crate::contact::{Contact, Reach, Seen};
+use crate::crowds::Crowds;
 use crate::introductions::Bounds;
 use crate::redis_tracker::RedisTracker;
 use crate::relay::Relayed;
@@ -73,6 +74,8 @@ struct Member {
 pub(crate) struct Online {
     index: Index,
     sessions: Mutex<BTreeMap<NodeId, Member>>,
+    /// Taken while `sessions` is held, or alone.
+    crowds: Mutex<Crowds>,
     rng: Mutex<StdRng>,
 }
 
@@ -91,6 +94,7 @@ impl Online {
         Self {
             index,
             sessions: Mutex::default(),
+            crowds: Mutex::default(),
             rng: Mutex::new(StdRng::from_rng(&mut rand::rng())),
         }
     }
@@ -129,7 +133,15 @@ impl Online {
         let Arrival { peer, seen, sharing, .. } = *arrival;
         let (notices, queued) = mpsc::channel(QUEUED_NOTICES);
         let session = lock(&self.rng).next_u64();
-        let listen_port = if sharing { arrival.listen_port } else { 0 };
+        // Held to the end, so that an older session's leaving comes before or
+        // after, not between.
+        let mut sessions = lock(&self.sessions);
+        let was_named = sessions.remove(&peer).is_some_and(|older| self.leave_crowd(&older));
+        let wanted_port = if sharing { arrival.listen_port } else { 0 };
+        let listen_port = self.port_in_crowd(seen, wanted_port);
+        if was_named && listen_port == 0 {
+            self.tracker().disconnect(peer);
+        }
         let member = Member {
             notices,
             session,
@@ -142,13 +154,29 @@ impl Online {
             doubted: false,
             reports: Bucket::default(),
         };
-        // Held over both, so that an older session's leaving comes before or
-        // after, not between.
-        let mut sessions = lock(&self.sessions);
         self.enter(now, peer, &member);
         sessions.insert(peer, member);
         drop(sessions);
         (Membership { online: self, peer, session }, queued)
+    }
+
+    /// The port, unless too many of the same address are named; 0 then.
+    fn port_in_crowd(&self, seen: Seen, listen_port: u16) -> u16 {
+        let from = seen.address.ip();
+        if listen_port == 0 || lock(&self.crowds).enter(from) {
+            return listen_port;
+        }
+        tracing::debug!(%from, "one more is named to nobody: too many of one address");
+        0
+    }
+
+    /// Whether she was named at all.
+    fn leave_crowd(&self, member: &Member) -> bool {
+        let was_named = member.listen_port != 0;
+        if was_named {
+            lock(&self.crowds).leave(member.seen.address.ip());
+        }
+        was_named
     }
 
     /// A listener says anew where she may be reached.
@@ -360,7 +388,9 @@ impl Drop for Membership<'_> {
         let mut sessions = lock(&self.online.sessions);
         // A listener who came back over a new connection is still here.
         if sessions.get(&self.peer).is_some_and(|member| member.session == self.session) {
-            sessions.remove(&self.peer);
+            if let Some(member) = sessions.remove(&self.peer) {
+                self.online.leave_crowd(&member);
+            }
             self.online.tracker().disconnect(self.peer);
         }
     }
@@ -368,4 +398,57 @@ impl Drop for Membership<'_> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_tracker::Limits;
+
+    use super::*;
+    use crate::crowds::MAX_NAMED;
+
+    fn arrival(number: usize, from: [u8; 4]) -> Arrival {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&number.to_le_bytes());
+        Arrival {
+            peer: NodeId::new(key),
+            seen: Seen { address: (from, 5_000).into(), quic: false },
+            listen_port: 7_700,
+            local: Vec::new(),
+            sharing: true,
+        }
+    }
+
+    /// T2: many keys of devices, one address.
+    #[test]
+    fn t2_of_one_address_so_many_are_named_and_who_comes_again_is_no_more() {
+        let tracker = MemoryTracker::new(Limits::default(), [7; 16]);
+        let online = Online::new(Index::Memory(Box::new(tracker)));
+        let named = |number: usize| {
+            let peer = arrival(number, [0; 4]).peer;
+            online.tracker().announce(peer, &[]).is_ok()
+        };
+        let join = |number, from| online.join(Timestamp::ZERO, &arrival(number, from)).0;
+        let (attacker, other) = ([203, 0, 113, 7], [203, 0, 113, 8]);
+        let mut crowd: Vec<_> = (0..MAX_NAMED + 50).map(|number| join(number, attacker)).collect();
+        assert_eq!((0..crowd.len()).filter(|number| named(*number)).count(), MAX_NAMED);
+        assert_eq!(online.count(), MAX_NAMED + 50, "all are served");
+        // A new session in the place of an old one changes nothing, from wherever.
+        let again = join(0, attacker);
+        assert!(named(0) && !named(MAX_NAMED));
+        let moved = join(1_000, other);
+        assert!(named(1_000));
+        let back = join(1_000, attacker);
+        assert!(!named(1_000), "there is no room where she is now");
+        drop((moved, back));
+        // With one who leaves there is room for one.
+        drop(crowd.remove(0));
+        let newcomer = join(2_000, attacker);
+        assert!(!named(2_000), "that was the older session");
+        drop((again, newcomer));
+        let _newcomer = join(2_000, attacker);
+        assert!(named(2_000));
+        drop(crowd);
+        assert!((0..MAX_NAMED).map(|number| join(number, attacker)).all(|_| true));
+    }
 }
