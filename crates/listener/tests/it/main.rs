@@ -9,6 +9,7 @@
 mod chain;
 mod churn;
 mod faults;
+mod hostile;
 mod properties;
 mod rules;
 mod sharing;
