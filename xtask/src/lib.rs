@@ -16,6 +16,7 @@ pub mod lab;
 pub mod memory;
 pub mod packages;
 pub mod test;
+pub mod threats;
 pub mod tidy;
 pub mod tools;
 pub mod torture;

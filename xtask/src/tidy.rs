@@ -1,9 +1,9 @@
 //! `cargo xtask tidy`: what needs no test run: formatting, lints, crate edges,
-//! generated code, dependency floors, documentation.
+//! generated code, dependency floors, tests that pages name, documentation.
 
 use crate::failure::{Context as _, Failure, Result};
 use crate::workspace::{self, cargo};
-use crate::{codegen, edges, floors, fuzz};
+use crate::{codegen, edges, floors, fuzz, threats};
 
 /// A named check; its failure says what to run.
 type Check = (&'static str, fn() -> Result<()>);
@@ -14,6 +14,7 @@ const CHECKS: &[Check] = &[
     ("dependency floors", floors::check),
     ("versions that are fuzzed", fuzz::check_versions),
     ("generated code", codegen::check),
+    ("tests that are named", threats::check),
     ("formatting", formatting),
     ("lints", lints),
     ("documentation", documentation),
