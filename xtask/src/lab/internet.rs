@@ -164,6 +164,7 @@ impl Internet {
         namespace::remove_leftovers();
         let core = router("core")?;
         let namespace = Namespace::new("server")?;
+        namespace.choose_congestion_control();
         let server_link = connect(&core, &namespace, SERVER, server, seed)?;
         let (address, other) = (public(SERVER, 0, 1), public(SERVER, 0, 2));
         namespace.ip_lines(&format!("address add {other}/32 dev {WAN}\n"))?;
@@ -258,6 +259,7 @@ impl Lan {
     /// A computer on the router's bridge.
     fn host(&self, router: &Namespace, number: u8) -> Result<Host> {
         let namespace = Namespace::new("host")?;
+        namespace.choose_congestion_control();
         let address = self.address(self.first_host + number);
         let port = format!("port{number}");
         router.ip_lines(&format!("link add {port} type veth peer name {port}x\n"))?;

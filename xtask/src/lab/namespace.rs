@@ -46,6 +46,20 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// Lets TCP find its pace as nearly all hosts do, whatever this machine prefers.
+    ///
+    /// With BBR in particular, a connection remembers the rate that it got when all
+    /// were served at once, and begins with that after a rest.
+    pub(super) fn choose_congestion_control(&self) {
+        // A machine may not let a namespace have CUBIC (`tcp_allowed_congestion_control`);
+        // at the rates and times of a lab Reno is much the same.
+        for algorithm in ["cubic", "reno"] {
+            if self.set("ipv4/tcp_congestion_control", algorithm).is_ok() {
+                return;
+            }
+        }
+    }
+
     /// Where the kernel shows this namespace.
     pub(super) fn path(&self) -> PathBuf {
         Path::new(NAMES).join(&self.name)
