@@ -111,7 +111,43 @@ pub trait Tracker: Send + Sync {
     /// healthy and idle come first; and where that is equal too, `rng` shuffles
     /// them, so that load spreads. To an asker that is not connected, all are
     /// equally near.
-    fn find(&self, blob: BlobId, asker: NodeId, limit: usize, rng: &mut dyn Rng) -> Vec<Holder>;
+    fn find(&self, blob: BlobId, asker: NodeId, limit: usize, rng: &mut dyn Rng) -> Vec<Holder> {
+        let mut found = Vec::new();
+        self.find_each(blob, asker, limit, rng, &mut |named| found.push(named.to_holder()));
+        found
+    }
+
+    /// The same, told one by one, which copies nothing.
+    ///
+    /// `tell` must not call the tracker, and should be quick: a part of the index
+    /// waits for it.
+    fn find_each(
+        &self,
+        blob: BlobId,
+        asker: NodeId,
+        limit: usize,
+        rng: &mut dyn Rng,
+        tell: &mut dyn FnMut(Named<'_>),
+    );
+}
+
+/// One who holds what was asked for, for the moment in which it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named<'a> {
+    /// Its name.
+    pub node: &'a NodeId,
+    /// How near it is to the asker.
+    pub nearness: Nearness,
+    /// Where it is reached, as [`Place::contact`] said.
+    pub contact: &'a Arc<[u8]>,
+}
+
+impl Named<'_> {
+    /// To be kept.
+    pub fn to_holder(self) -> Holder {
+        let Self { node, nearness, contact } = self;
+        Holder { node: *node, nearness, contact: Arc::clone(contact) }
+    }
 }
 
 /// One who holds what was asked for.
@@ -123,6 +159,13 @@ pub struct Holder {
     pub nearness: Nearness,
     /// Where it is reached, as [`Place::contact`] said.
     pub contact: Arc<[u8]>,
+}
+
+impl Holder {
+    /// The same, to be told.
+    pub fn named(&self) -> Named<'_> {
+        Named { node: &self.node, nearness: self.nearness, contact: &self.contact }
+    }
 }
 
 /// What became of an announcement.

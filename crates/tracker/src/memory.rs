@@ -8,13 +8,13 @@ use antiphon_types::{BlobId, NodeId, Timestamp};
 use rand_core::Rng;
 
 use crate::hash::HashKey;
-use crate::peer::Peer;
+use crate::peer::{Card, Peer};
 use crate::place::{Digest, Nearness, Whereabouts};
 use crate::ranking::Ranking;
 use crate::regions::Regions;
 use crate::shards::{Name, Shard, Shards};
 use crate::swarm::{Entry, Swarm};
-use crate::{AnnounceError, Announced, ConnectError, Health, Holder, Limits, Place, Tracker};
+use crate::{AnnounceError, Announced, ConnectError, Health, Limits, Named, Place, Tracker};
 
 /// An index in memory, for one server and all its cores.
 ///
@@ -37,9 +37,10 @@ use crate::{AnnounceError, Announced, ConnectError, Health, Holder, Limits, Plac
 /// under both locks. The exception is a peer that leaves. It gives up its list at
 /// once, is named to nobody from then on, and keeps its number until the last
 /// swarm has forgotten it, so that no number in a swarm is another peer's. What
-/// decides when a peer is named is copied into each of its swarms, so that a search
-/// looks at those peers alone that it names; when that changes, which is seldom, the
-/// peer's swarms are told one by one.
+/// decides when a peer is named is copied into each of its swarms, and what is told
+/// of it is shared with them, so that a search looks at those peers alone that it
+/// names, and takes no lock but its swarm's; when either changes, which is seldom,
+/// the peer's swarms are told one by one.
 pub struct MemoryTracker {
     limits: Limits,
     regions: Regions,
@@ -110,7 +111,7 @@ impl MemoryTracker {
     fn peer<T>(&self, node: NodeId, work: impl FnOnce(Name, &mut Peer) -> T) -> Option<T> {
         let hash = self.key.node(&node);
         let mut shard = self.peers.of_hash(hash);
-        let name = shard.find(hash, |peer| peer.node == node)?;
+        let name = shard.find(hash, |peer| peer.is(node))?;
         shard.get_mut(name).map(|peer| work(name, peer))
     }
 
@@ -173,11 +174,6 @@ impl MemoryTracker {
         }
     }
 
-    /// How near a peer is, by all that is known of it.
-    fn nearness(&self, here: Option<&(Name, Whereabouts)>, peer: Name) -> Option<Nearness> {
-        self.peers.of_name(peer).get(peer).map(|peer| nearness(here, peer))
-    }
-
     /// Strikes a swarm from the peer's list.
     fn leave_swarm(&self, peer: Name, swarm: Name) -> bool {
         let mut shard = self.peers.of_name(peer);
@@ -208,15 +204,13 @@ impl Tracker for MemoryTracker {
         let whereabouts = Whereabouts::new(&place, self.limits.local_addresses, &self.regions);
         let hash = self.key.node(&node);
         let mut shard = self.peers.of_hash(hash);
-        if let Some(name) = shard.find(hash, |peer| peer.node == node)
+        let card = Card::new(node, whereabouts, place.contact);
+        if let Some(name) = shard.find(hash, |peer| peer.is(node))
             && let Some(peer) = shard.get_mut(name)
         {
-            let moved = peer.whereabouts != whereabouts;
-            peer.whereabouts = whereabouts;
-            peer.contact = place.contact;
-            let named_in = (name, peer.holdings().to_vec());
+            let named_in = peer.replace(card).then(|| (name, peer.holdings().to_vec()));
             drop(shard);
-            if moved {
+            if let Some(named_in) = named_in {
                 self.update_swarms(named_in);
             }
             return Ok(());
@@ -225,7 +219,7 @@ impl Tracker for MemoryTracker {
         if !count_up(&self.peer_count, self.limits.peers) {
             return Err(full);
         }
-        let inserted = shard.insert(hash, Peer::new(node, whereabouts, place.contact, now));
+        let inserted = shard.insert(hash, Peer::new(card, now));
         if inserted.is_none() {
             self.peer_count.fetch_sub(1, Ordering::Relaxed);
         }
@@ -261,7 +255,7 @@ impl Tracker for MemoryTracker {
         let hash = self.key.node(&node);
         let departed = {
             let mut shard = self.peers.of_hash(hash);
-            let Some(name) = shard.find(hash, |peer| peer.node == node) else { return };
+            let Some(name) = shard.find(hash, |peer| peer.is(node)) else { return };
             shard.hide(hash, name);
             shard.get_mut(name).map(|peer| (name, peer.depart()))
         };
@@ -283,45 +277,50 @@ impl Tracker for MemoryTracker {
         }
     }
 
-    fn find(&self, blob: BlobId, asker: NodeId, limit: usize, rng: &mut dyn Rng) -> Vec<Holder> {
-        let here = self.peer(asker, |name, peer| (name, peer.whereabouts.clone()));
+    fn find_each(
+        &self,
+        blob: BlobId,
+        asker: NodeId,
+        limit: usize,
+        rng: &mut dyn Rng,
+        tell: &mut dyn FnMut(Named<'_>),
+    ) {
+        let here = self.peer(asker, |name, peer| (name, Arc::clone(peer.card())));
         let hash = self.key.blob(&blob);
         // Held to the end: as long as a swarm names a peer, its number is not
         // given to another.
         let shard = self.swarms.of_hash(hash);
         let swarm = shard.find(hash, |swarm| swarm.blob == blob).and_then(|name| shard.get(name));
-        let Some(swarm) = swarm else { return Vec::new() };
-        let holders = swarm.holders();
+        let Some(holders) = swarm.map(Swarm::holders) else { return };
         if holders.len() < self.limits.smallest_swarm {
-            return Vec::new();
+            return;
         }
         let mut ranking = Ranking::with_capacity(holders.len());
-        let digest = here.as_ref().map(|(_, here)| Digest::new(here));
+        let (asker, here) = here.map_or((None, None), |(name, card)| (Some(name), Some(card)));
+        let digest = here.as_ref().map(|card| Digest::new(&card.whereabouts, 0));
         for (index, holder) in holders.iter().enumerate() {
-            if here.as_ref().is_some_and(|(asker, _)| *asker == holder.peer) {
+            if asker == Some(holder.peer) {
                 continue;
             }
             let nearness = digest.map_or(Some(Nearness::Any), |it| it.nearness(holder.digest));
             // Under one roof, perhaps: those few are looked at.
-            let nearness = nearness.or_else(|| self.nearness(here.as_ref(), holder.peer));
-            ranking.push(index, nearness.unwrap_or(Nearness::Any), holder.rank, rng);
+            let nearness = nearness.unwrap_or_else(|| nearness_of(here.as_deref(), &holder.card));
+            ranking.push(index, nearness, holder.digest.rank);
         }
-        let best = ranking.best(limit.min(self.limits.answer));
-        let named = best.filter_map(|index| {
-            let holder = holders[index].peer;
-            let peers = self.peers.of_name(holder);
+        for index in ranking.best(limit.min(self.limits.answer), rng) {
+            let card = &holders[index].card;
             // One who is leaving just now is left out.
-            let peer = peers.get(holder).filter(|peer| !peer.is_gone())?;
-            let nearness = nearness(here.as_ref(), peer);
-            Some(Holder { node: peer.node, nearness, contact: Arc::clone(&peer.contact) })
-        });
-        named.collect()
+            if !card.is_gone() {
+                let nearness = nearness_of(here.as_deref(), card);
+                tell(Named { node: &card.node, nearness, contact: &card.contact });
+            }
+        }
     }
 }
 
 /// How near a peer is to the asker, if it is known where that one is.
-fn nearness(here: Option<&(Name, Whereabouts)>, peer: &Peer) -> Nearness {
-    here.map_or(Nearness::Any, |(_, here)| here.nearness(&peer.whereabouts))
+fn nearness_of(here: Option<&Card>, peer: &Card) -> Nearness {
+    here.map_or(Nearness::Any, |here| here.whereabouts.nearness(&peer.whereabouts))
 }
 
 impl fmt::Debug for MemoryTracker {

@@ -107,18 +107,20 @@ impl Whereabouts {
     }
 }
 
-/// What of [`Whereabouts`] stands with each entry of a swarm, in 12 bytes:
-/// enough to tell most pairs apart without a look at the peers.
+/// What decides when a peer is named, as it stands with each entry of a swarm, in
+/// 12 bytes: its rank, and of [`Whereabouts`] enough to tell most pairs apart without a look at the peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest {
     site: u32,
     region: u32,
     /// A bit for each local network.
     local: u16,
+    /// See [`Health::rank`](crate::Health::rank).
+    pub(crate) rank: u8,
 }
 
 impl Digest {
-    pub(crate) fn new(whereabouts: &Whereabouts) -> Self {
+    pub(crate) fn new(whereabouts: &Whereabouts, rank: u8) -> Self {
         let fold = |network: Network| {
             let mixed = network.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             u32::try_from(mixed >> 32).unwrap_or(0)
@@ -128,6 +130,7 @@ impl Digest {
             site: fold(whereabouts.site),
             region: fold(whereabouts.region),
             local: bits.fold(0, |all, bit: u16| all | bit),
+            rank,
         }
     }
 

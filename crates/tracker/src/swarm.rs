@@ -1,27 +1,30 @@
 //! The holders of one blob.
 
+use std::sync::Arc;
+
 use antiphon_types::BlobId;
 
+use crate::peer::Card;
 use crate::place::Digest;
 use crate::shards::Name;
 
 /// The peers that hold a blob, in the order of their latest announcements.
 ///
-/// A plain row: with 20 of 16 bytes each, moving them all is cheaper than any
-/// structure that would avoid it, and to rank them is to read five cache lines.
+/// A plain row: with 20 of 24 bytes each, moving them all is cheaper than any
+/// structure that would avoid it, and to rank them is to read eight cache lines.
 #[derive(Debug)]
 pub(crate) struct Swarm {
     pub(crate) blob: BlobId,
     holders: Vec<Entry>,
 }
 
-/// A holder, with a copy of what decides when it is named.
-#[derive(Debug, Clone, Copy)]
+/// A holder, with a copy of what decides when it is named, and what is told of it
+/// then: neither takes a lock of the peer's.
+#[derive(Debug, Clone)]
 pub(crate) struct Entry {
+    pub(crate) card: Arc<Card>,
     pub(crate) peer: Name,
     pub(crate) digest: Digest,
-    /// See [`Health::rank`](crate::Health::rank).
-    pub(crate) rank: u8,
 }
 
 impl Swarm {

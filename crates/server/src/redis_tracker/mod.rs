@@ -31,8 +31,8 @@ use std::thread::JoinHandle;
 
 use antiphon_net::wall_clock_ms;
 use antiphon_tracker::{
-    AnnounceError, Announced, ConnectError, Health, Holder, Limits, MemoryTracker, Nearness, Place,
-    Tracker,
+    AnnounceError, Announced, ConnectError, Health, Holder, Limits, MemoryTracker, Named, Nearness,
+    Place, Tracker,
 };
 use antiphon_types::{BlobId, NodeId, Timestamp};
 use rand::Rng;
@@ -227,7 +227,22 @@ impl Tracker for RedisTracker {
 
     /// Waits 50 ms at most. Without an answer, or where nobody is
     /// known, this server's own listeners are named.
-    fn find(&self, blob: BlobId, asker: NodeId, limit: usize, rng: &mut dyn Rng) -> Vec<Holder> {
+    fn find_each(
+        &self,
+        blob: BlobId,
+        asker: NodeId,
+        limit: usize,
+        rng: &mut dyn Rng,
+        tell: &mut dyn FnMut(Named<'_>),
+    ) {
+        let found = self.search(blob, asker, limit, rng);
+        found.iter().map(Holder::named).for_each(tell);
+    }
+}
+
+impl RedisTracker {
+    /// What Redis knows, or else what this server does.
+    fn search(&self, blob: BlobId, asker: NodeId, limit: usize, rng: &mut dyn Rng) -> Vec<Holder> {
         let (answer, answered) = sync_channel(1);
         if let Some(found) = self.ask(Ask::Swarm(blob, answer), &answered) {
             let ranked = self.rank(found, asker, limit, rng);

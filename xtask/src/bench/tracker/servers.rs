@@ -15,6 +15,10 @@ use crate::workspace::{self, cargo};
 
 const AQUATIC: &str = "aquatic_udp";
 const AQUATIC_VERSION: &str = "0.9.0";
+/// With the allocator that it has by default, and without `prometheus`, which it
+/// has too: that does nothing unless it is configured, and its `metrics` 0.22 does
+/// not compile with compilers of today.
+const AQUATIC_FEATURES: [&str; 3] = ["--no-default-features", "--features", "mimalloc"];
 const REDIS: &str = "redis-server";
 
 /// Whose server.
@@ -159,7 +163,8 @@ fn aquatic() -> Result<PathBuf> {
         eprintln!("bench: building {AQUATIC}");
         let mut install = cargo();
         install.args(["install", "--locked", AQUATIC, "--version", AQUATIC_VERSION, "--root"]);
-        let status = install.arg(&root).status().context(|| "start cargo".to_owned())?;
+        install.arg(&root).args(AQUATIC_FEATURES);
+        let status = install.status().context(|| "start cargo".to_owned())?;
         if !status.success() {
             return Err(Failure::new(format!("cargo install {AQUATIC} failed ({status})")));
         }
