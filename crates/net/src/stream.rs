@@ -256,13 +256,8 @@ impl StreamReceiver {
     /// Safe to drop while it waits: nothing is lost.
     pub async fn receive(&mut self) -> Result<Option<StreamItem>, StreamError> {
         loop {
-            match self.reader.next() {
-                Ok(Some(Envelope::Message(body))) => return Ok(Some(StreamItem::Message(body))),
-                Ok(Some(Envelope::Block { index, proof, data })) => {
-                    return Ok(Some(StreamItem::Block { index, proof, data }));
-                }
-                Ok(None) => {}
-                Err(error) => return Err(malformed(error)),
+            if let Some(item) = self.take_whole()? {
+                return Ok(Some(item));
             }
             let fed = match self.deadline() {
                 None => self.feed().await?,
@@ -291,15 +286,28 @@ impl StreamReceiver {
     pub async fn receive_message<M: Message + Default>(
         &mut self,
     ) -> Result<Option<M>, StreamError> {
-        match self.receive().await? {
-            None => Ok(None),
-            Some(StreamItem::Message(body)) => {
-                M::decode(body).map(Some).map_err(|error| StreamError::Malformed(error.to_string()))
-            }
-            Some(StreamItem::Block { .. }) => {
-                Err(StreamError::Malformed("a block where a message belongs".to_owned()))
-            }
-        }
+        let body = self.receive_encoded().await?;
+        body.map(decode_message).transpose()
+    }
+
+    /// The next item, which must be a message, still encoded: see [`decode_message`].
+    pub async fn receive_encoded(&mut self) -> Result<Option<Bytes>, StreamError> {
+        self.receive().await?.map(message_body).transpose()
+    }
+
+    /// The same if it has come already: what came together can be answered
+    /// together.
+    pub fn take_encoded(&mut self) -> Result<Option<Bytes>, StreamError> {
+        let item = self.take_whole()?;
+        item.map(message_body).transpose()
+    }
+
+    /// An item that has come as a whole.
+    fn take_whole(&mut self) -> Result<Option<StreamItem>, StreamError> {
+        Ok(self.reader.next().map_err(malformed)?.map(|envelope| match envelope {
+            Envelope::Message(body) => StreamItem::Message(body),
+            Envelope::Block { index, proof, data } => StreamItem::Block { index, proof, data },
+        }))
     }
 
     /// When the first byte of a block's data came, if one has.
@@ -393,6 +401,25 @@ fn take(
     }
 }
 
+/// The body of an item that must be a message.
+fn message_body(item: StreamItem) -> Result<Bytes, StreamError> {
+    match item {
+        StreamItem::Message(body) => Ok(body),
+        StreamItem::Block { .. } => {
+            Err(StreamError::Malformed("a block where a message belongs".to_owned()))
+        }
+    }
+}
+
+/// A message that came encoded.
+///
+/// # Errors
+///
+/// [`StreamError::Malformed`] if it is none of that kind.
+pub fn decode_message<M: Message + Default>(body: Bytes) -> Result<M, StreamError> {
+    M::decode(body).map_err(|error| StreamError::Malformed(error.to_string()))
+}
+
 fn malformed(error: MessageError) -> StreamError {
     StreamError::Malformed(error.to_string())
 }
@@ -401,6 +428,13 @@ impl StreamSender {
     /// Sends an encoded message, as soon as there is room for it.
     pub async fn send_message(&mut self, body: Bytes) -> Result<(), StreamError> {
         self.write([message::encode_message(&body)]).await
+    }
+
+    /// Sends messages that stand in their envelopes one after the other, see
+    /// [`begin_message`](message::begin_message): all at once, as soon as there is
+    /// room. Together they have at most 128 KiB.
+    pub async fn send_enveloped(&mut self, messages: Bytes) -> Result<(), StreamError> {
+        self.write([messages]).await
     }
 
     /// Encodes and sends a message, as soon as there is room for it.

@@ -7,10 +7,14 @@
 //! interfaces she may name, if they are of the kind that only those behind the
 //! same router can reach, and they alone are shown them.
 
+mod text;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use antiphon_types::NodeId;
 use antiphon_wire::proto;
+
+pub(crate) use text::{MAX_TOLD_BYTES, describe, told, written};
 
 /// Addresses in a [`proto::Peer`], of each transport.
 pub(crate) const MAX_SHOWN: usize = 8;

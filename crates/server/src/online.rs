@@ -13,7 +13,7 @@ use rand::{Rng as _, SeedableRng};
 use tokio::sync::mpsc;
 
 use crate::bucket::{Bucket, Rate};
-use crate::contact::{Contact, Reach, Seen};
+use crate::contact::{self, Contact, Reach, Seen};
 use crate::crowds::Crowds;
 use crate::introductions::Bounds;
 use crate::redis_tracker::RedisTracker;
@@ -196,7 +196,14 @@ impl Online {
         if member.listen_port == 0 {
             return;
         }
-        if let Err(error) = self.tracker().connect(now, peer, member.place.clone()) {
+        let place = match &self.index {
+            // What answers copy.
+            Index::Memory(_) => {
+                member.place.clone().with_contact(contact::written(&member.place.contact))
+            }
+            Index::Redis(_) => member.place.clone(),
+        };
+        if let Err(error) = self.tracker().connect(now, peer, place) {
             tracing::warn!(?peer, "not in the tracker: {error}");
         }
     }
@@ -224,9 +231,9 @@ impl Online {
         }
         let describe = |holder: antiphon_tracker::Holder| {
             let household = holder.nearness <= Nearness::PublicAddress;
-            Some(Contact::decode(&holder.contact)?.describe(holder.node, household))
+            contact::describe(holder.node, &holder.contact, household)
         };
-        found.into_iter().filter_map(describe).collect()
+        found.into_iter().map(describe).collect()
     }
 
     /// Tells `asker` and `holder` of each other, both at once, so that they

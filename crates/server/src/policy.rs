@@ -1,7 +1,8 @@
 //! Whether listeners are named to each other for a blob.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use antiphon_catalog::{BlobSharing, Catalog, DatabaseError, Sharing};
@@ -24,22 +25,41 @@ struct Known {
     looked_at: Option<Timestamp>,
     version: u64,
     /// Only blobs of ours: names that strangers invent take no room.
-    blobs: HashMap<BlobId, BlobSharing>,
+    blobs: HashMap<BlobId, BlobSharing, BuildHasherDefault<AsNamed>>,
+}
+
+/// The hash of a blob's name is the name, which is a hash; only names of blobs that are
+/// ours are ever put under it.
+#[derive(Default)]
+struct AsNamed(u64);
+
+impl Hasher for AsNamed {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 ^= u64::from_le_bytes(*first);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// What is remembered, as long as one looks.
+pub(crate) struct Remembered<'a>(RwLockReadGuard<'a, Known>);
+
+impl Remembered<'_> {
+    /// What holds for a blob, if that is remembered.
+    pub(crate) fn of(&self, blob: BlobId) -> Option<BlobSharing> {
+        self.0.blobs.get(&blob).copied()
+    }
 }
 
 impl Policy {
-    /// What holds for each of these, if all are remembered and nothing has to be
-    /// looked up: this takes no time.
-    pub(crate) fn remembered(
-        &self,
-        now: Timestamp,
-        blobs: impl Iterator<Item = BlobId>,
-    ) -> Option<Vec<BlobSharing>> {
+    /// What is remembered, if nothing has to be looked up: this takes no time.
+    pub(crate) fn remembered(&self, now: Timestamp) -> Option<Remembered<'_>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if !known.is_fresh(now) {
-            return None;
-        }
-        blobs.map(|blob| known.blobs.get(&blob).copied()).collect()
+        known.is_fresh(now).then_some(Remembered(known))
     }
 
     /// What holds for a blob; `None` if it is none of ours. May take as long as

@@ -15,11 +15,11 @@ use antiphon_types::{BlobId, NodeId};
 use antiphon_wire::proto;
 use tokio::sync::mpsc;
 
-use crate::contact::{MAX_PROVEN, Reach};
+use crate::contact::{MAX_PROVEN, MAX_TOLD_BYTES, Reach};
 use crate::keys::{Keys, KeysError};
 use crate::online::{Index, Online};
 use crate::pace::Pushes;
-use crate::policy::{Policy, are_named};
+use crate::policy::{Policy, Remembered, are_named};
 use crate::redis_tracker::{OpenRedisError, RedisSettings, RedisTracker};
 use crate::session::Listener;
 
@@ -131,7 +131,7 @@ impl Service {
             served: Served::default(),
             pushes: Pushes::default(),
             online: Online::new(Index::Memory(Box::new(MemoryTracker::new(
-                Limits::default(),
+                Limits { contact_bytes: MAX_TOLD_BYTES, ..Limits::default() },
                 rand::random(),
             )))),
             policy: Policy::default(),
@@ -216,12 +216,9 @@ impl Service {
         self.online.reach(self.clock.now(), peer, &local, &told);
     }
 
-    /// What holds for each of these blobs, if that takes no time.
-    pub(crate) fn remembered(
-        &self,
-        blobs: impl Iterator<Item = BlobId>,
-    ) -> Option<Vec<BlobSharing>> {
-        self.policy.remembered(self.clock.now(), blobs)
+    /// What is remembered of blobs, if that takes no time.
+    pub(crate) fn remembered(&self) -> Option<Remembered<'_>> {
+        self.policy.remembered(self.clock.now())
     }
 
     /// What holds for a blob; `None` if it is none of ours.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use antiphon_catalog::{BadPeer, RegisterDeviceError};
 use antiphon_net::{
     Closed, Connection, StreamError, StreamReceiver, StreamSender, Transport, check_peer_key,
-    issue_ticket, wall_clock_ms,
+    decode_message, issue_ticket, wall_clock_ms,
 };
 use antiphon_types::{BlobId, NodeId};
 use antiphon_wire::proto::{
@@ -15,12 +15,11 @@ use antiphon_wire::proto::{
 };
 use bytes::Bytes;
 
-use crate::bucket::Bucket;
 use crate::contact::Seen;
 use crate::online::Arrival;
 use crate::requests;
 use crate::service::{Join, Service, local_addresses};
-use crate::swarm;
+use crate::swarm::Queries;
 
 /// How long a connection may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -194,22 +193,21 @@ async fn welcome(
             sharing: hello.sharing,
         };
         let (_membership, mut notices) = service.online.join(service.clock.now(), &arrival);
-        let mut asked = Bucket::default();
+        let mut queries = Queries::new(service, listener);
         loop {
             tokio::select! {
                 // What came of one notice is told before the next is looked at.
                 biased;
                 Some(notice) = notices.recv() => Box::pin(send(&mut sender, *notice)).await?,
-                notice = receiver.receive_message::<ClientNotice>() => match notice? {
+                notice = receiver.receive_encoded() => {
+                    let Some(notice) = notice? else { return Ok(()) };
                     // The most frequent by far, so not in a box.
-                    Some(ClientNotice { kind: Some(client_notice::Kind::SwarmQuery(query)) }) => {
-                        swarm::answer(service, listener, &mut asked, &mut sender, &query).await?;
-                    }
-                    Some(notice) => {
+                    let other = queries.answer(notice, &mut sender, &mut receiver).await?;
+                    if let Some(other) = other {
+                        let notice = decode_message(other)?;
                         Box::pin(handle(service, listener, &mut sender, notice)).await?;
                     }
-                    None => return Ok(()),
-                },
+                }
             }
         }
     }

@@ -7,15 +7,14 @@
 //! nothing more to read.
 
 mod answer;
+mod asked;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_catalog::BlobSharing;
-use antiphon_net::{StreamError, StreamSender};
+use antiphon_net::{StreamError, StreamReceiver, StreamSender};
 use antiphon_tracker::Tracker;
-use antiphon_types::BlobId;
-use antiphon_wire::proto::SwarmQuery;
 use bytes::Bytes;
 
 use crate::bucket::{Bucket, Rate};
@@ -23,150 +22,151 @@ use crate::online::NAMED_PEERS;
 use crate::policy::are_named;
 use crate::service::Service;
 use crate::session::Listener;
-use answer::{Answer, MAX_ANSWER_BYTES};
-
-/// Blobs of `announce`, and of `withdraw`, that are looked at.
-const MAX_TOLD: usize = 1000;
-/// Blobs of `find` that are looked at.
-const MAX_WANTED: usize = 64;
+use answer::{Answers, MAX_ANSWER_BYTES};
+use asked::Asked;
 
 /// Blobs in the queries of a session: 5,000 a second, many times what a
 /// listener does who skips all day. Who sends more waits, and the rest of what
 /// she sends waits in her stream.
 const ASKING: Rate = Rate { burst: 20_000, interval: Duration::from_micros(200) };
 
-/// A query, as far as it makes sense.
-struct Asked {
-    id: u64,
-    announce: Vec<BlobId>,
-    withdraw: Vec<BlobId>,
-    /// In the order of the answer; `None` is no blob and held by nobody.
-    find: Vec<Option<BlobId>>,
-}
+/// What holds for the blobs that are asked for, in their order.
+type Rules = Vec<Option<BlobSharing>>;
 
-/// What holds for the blobs of a query, in their order.
-struct Rules {
-    announce: Vec<Option<BlobSharing>>,
-    find: Vec<Option<BlobSharing>>,
-}
-
-impl Asked {
-    fn new(query: &SwarmQuery) -> Self {
-        let told = |names: &[Bytes]| -> Vec<BlobId> {
-            let names = names.iter().take(MAX_TOLD);
-            names.filter_map(|name| BlobId::from_slice(name)).collect()
-        };
-        let wanted = query.find.iter().take(MAX_WANTED);
-        Self {
-            id: query.id,
-            announce: told(&query.announce),
-            withdraw: told(&query.withdraw),
-            find: wanted.map(|name| BlobId::from_slice(name)).collect(),
-        }
-    }
-
-    fn blobs(&self) -> u32 {
-        let blobs = self.announce.len() + self.withdraw.len() + self.find.len();
-        u32::try_from(blobs).unwrap_or(u32::MAX)
-    }
-}
-
-/// Does what a query wants and answers it.
-pub(crate) async fn answer(
-    service: &Arc<Service>,
+/// The queries of a session.
+pub(crate) struct Queries<'a> {
+    service: &'a Arc<Service>,
     listener: Listener,
-    bucket: &mut Bucket,
-    sender: &mut StreamSender,
-    query: &SwarmQuery,
-) -> Result<(), StreamError> {
-    let asked = Asked::new(query);
-    let pause = bucket.owe(service.clock.now(), ASKING, asked.blobs());
-    if !pause.is_zero() {
-        Box::pin(tokio::time::sleep(pause)).await;
+    bucket: Bucket,
+}
+
+impl<'a> Queries<'a> {
+    pub(crate) fn new(service: &'a Arc<Service>, listener: Listener) -> Self {
+        Self { service, listener, bucket: Bucket::default() }
     }
-    let remembered = match service.online.answers_at_once() {
-        true => rules_remembered(service, &asked),
-        false => None,
-    };
-    let answer = match remembered {
-        Some(rules) => take(service.online.tracker(), listener, &asked, &rules),
-        // Waited for, so that a flood of them waits in its own stream.
-        None => Box::pin(take_slowly(service, listener, asked)).await,
-    };
-    sender.send_message(answer).await
+
+    /// Does what a query wants and answers it, and all that have come behind it; gives
+    /// back the first notice that is none, or that has to be looked at as any other.
+    pub(crate) async fn answer(
+        &mut self,
+        mut notice: Bytes,
+        sender: &mut StreamSender,
+        receiver: &mut StreamReceiver,
+    ) -> Result<Option<Bytes>, StreamError> {
+        let (mut asked, mut answers) = (Asked::default(), Answers::default());
+        let other = loop {
+            if !asked.read(&notice) {
+                break Some(notice);
+            }
+            let now = self.service.clock.now();
+            let pause = self.bucket.owe(now, ASKING, asked.blobs());
+            if !pause.is_zero() {
+                send(&mut answers, sender).await?;
+                Box::pin(tokio::time::sleep(pause)).await;
+            }
+            if !take_at_once(self.service, self.listener, &asked, &mut answers) {
+                // Waited for, so that a flood of them waits in its own stream.
+                let slow = take_slowly(self.service, self.listener, asked, answers);
+                (asked, answers) = Box::pin(slow).await;
+            }
+            if answers.are_enough() {
+                send(&mut answers, sender).await?;
+            }
+            match receiver.take_encoded()? {
+                Some(next) => notice = next,
+                None => break None,
+            }
+        };
+        send(&mut answers, sender).await?;
+        Ok(other)
+    }
+}
+
+async fn send(answers: &mut Answers, sender: &mut StreamSender) -> Result<(), StreamError> {
+    match answers.is_empty() {
+        true => Ok(()),
+        false => sender.send_enveloped(answers.take()).await,
+    }
+}
+
+/// Does what a query wants if all of its blobs are remembered and the index is here;
+/// else false.
+fn take_at_once(
+    service: &Service,
+    listener: Listener,
+    asked: &Asked,
+    answers: &mut Answers,
+) -> bool {
+    if !service.online.answers_at_once() {
+        return false;
+    }
+    let Some(rules) = rules_remembered(service, asked) else { return false };
+    take(service.online.tracker(), listener, asked, &rules, answers);
+    true
 }
 
 /// What is remembered of the blobs, if of all.
 fn rules_remembered(service: &Service, asked: &Asked) -> Option<Rules> {
-    let all = asked.announce.iter().copied().chain(asked.find.iter().flatten().copied());
-    let mut known = service.remembered(all)?.into_iter();
-    let announce = known.by_ref().take(asked.announce.len()).map(Some).collect();
-    let find = asked.find.iter().map(|blob| blob.and_then(|_| known.next())).collect();
-    Some(Rules { announce, find })
+    let known = service.remembered()?;
+    if !asked.announce.iter().all(|blob| known.of(*blob).is_some()) {
+        return None;
+    }
+    let rule = |blob: &Option<_>| match blob {
+        Some(blob) => known.of(*blob).map(Some),
+        None => Some(None),
+    };
+    asked.find.iter().map(rule).collect()
 }
 
 /// The same where the catalogue, or an index elsewhere, has to be asked.
-async fn take_slowly(service: &Arc<Service>, listener: Listener, asked: Asked) -> Bytes {
-    let (service, id) = (Arc::clone(service), asked.id);
+async fn take_slowly(
+    service: &Arc<Service>,
+    listener: Listener,
+    mut asked: Asked,
+    mut answers: Answers,
+) -> (Asked, Answers) {
+    let service = Arc::clone(service);
     let work = move || {
-        let rules = Rules {
-            announce: asked.announce.iter().map(|blob| service.sharing_of(*blob)).collect(),
-            find: asked.find.iter().map(|blob| service.sharing_of((*blob)?)).collect(),
-        };
-        take(service.online.tracker(), listener, &asked, &rules)
+        // Only what is ours: nobody fills the index with inventions.
+        asked.announce.retain(|blob| service.sharing_of(*blob).is_some());
+        let rules: Rules = asked.find.iter().map(|blob| service.sharing_of((*blob)?)).collect();
+        take(service.online.tracker(), listener, &asked, &rules, &mut answers);
+        (asked, answers)
     };
-    let answer = tokio::task::spawn_blocking(work).await;
-    // Only when the server shuts down.
-    answer.unwrap_or_else(|_| Answer::new(id).finish())
+    // An error only when the server shuts down.
+    tokio::task::spawn_blocking(work).await.unwrap_or_default()
 }
 
-/// Takes what is announced and withdrawn into the tracker, then asks it.
-fn take(tracker: &dyn Tracker, listener: Listener, asked: &Asked, rules: &Rules) -> Bytes {
-    // Only what is ours: nobody fills the index with inventions.
-    let announced = asked.announce.iter().zip(&rules.announce);
-    let ours: Vec<BlobId> =
-        announced.filter(|(_, rule)| rule.is_some()).map(|(blob, _)| *blob).collect();
-    if !ours.is_empty()
-        && let Err(error) = tracker.announce(listener.peer, &ours)
+/// Takes what is announced, all of which is ours, and withdrawn into the tracker, then
+/// asks it.
+fn take(
+    tracker: &dyn Tracker,
+    listener: Listener,
+    asked: &Asked,
+    rules: &[Option<BlobSharing>],
+    answers: &mut Answers,
+) {
+    if !asked.announce.is_empty()
+        && let Err(error) = tracker.announce(listener.peer, &asked.announce)
     {
         tracing::debug!(peer = ?listener.peer, "announcement refused: {error}");
     }
     if !asked.withdraw.is_empty() {
         tracker.withdraw(listener.peer, &asked.withdraw);
     }
-    let mut answer = Answer::new(asked.id);
+    let mut answer = answers.begin(asked.id, asked.find.len());
     let mut rng = rand::rng();
-    for (blob, rule) in asked.find.iter().zip(&rules.find) {
+    for (blob, rule) in asked.find.iter().zip(rules) {
         let may = listener.sharing && answer.len() < MAX_ANSWER_BYTES;
         let rule = rule.as_ref().filter(|rule| may && are_named(rule));
-        let holders = match (blob, rule) {
-            (Some(blob), Some(rule)) => {
-                let found = tracker.find(*blob, listener.peer, NAMED_PEERS, &mut rng);
-                let enough = found.len() >= usize::from(rule.catalog.smallest_swarm);
-                if enough { found } else { Vec::new() }
-            }
-            _ => Vec::new(),
-        };
-        answer.push(&holders);
+        let mut holders = answer.holders();
+        let mut fewest = 0;
+        if let (Some(blob), Some(rule)) = (blob, rule) {
+            fewest = usize::from(rule.catalog.smallest_swarm);
+            let tell = &mut |named: antiphon_tracker::Named<'_>| holders.push(named);
+            tracker.find_each(*blob, listener.peer, NAMED_PEERS, &mut rng, tell);
+        }
+        holders.end(fewest);
     }
-    answer.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_is_looked_at_as_far_as_it_may_go() {
-        let name = |byte| Bytes::copy_from_slice(&[byte; 32]);
-        let query = SwarmQuery {
-            id: 7,
-            announce: vec![name(1); 1001],
-            withdraw: vec![Bytes::from_static(b"short"), name(2)],
-            find: [vec![Bytes::from_static(b"short")], vec![name(3); 70]].concat(),
-        };
-        let asked = Asked::new(&query);
-        assert_eq!((asked.announce.len(), asked.withdraw.len()), (1000, 1));
-        assert_eq!((asked.find.len(), asked.find[0]), (64, None));
-    }
+    answer.end();
 }

@@ -74,6 +74,31 @@ pub fn encode_protobuf(message: &impl prost::Message) -> Bytes {
     out.freeze()
 }
 
+/// Begins a message at the end of `out`, whose body is to be appended;
+/// [`end_message`] ends it. So it is written once, where it is sent from, and
+/// several make one buffer.
+pub fn begin_message(out: &mut Vec<u8>) -> MessageBegin {
+    let begin = MessageBegin(out.len());
+    out.extend_from_slice(&[KIND_MESSAGE, 0, 0, 0, 0]);
+    begin
+}
+
+/// Where a message began.
+#[derive(Debug)]
+#[must_use = "its length is not written yet"]
+pub struct MessageBegin(usize);
+
+/// Ends a message: all that was appended since [`begin_message`] is its body.
+///
+/// # Panics
+///
+/// As [`encode_message`]; or if `out` has become shorter than it was.
+pub fn end_message(out: &mut [u8], MessageBegin(begin): MessageBegin) {
+    let body = begin + ENVELOPE_HEADER_BYTES;
+    let length = u32::try_from(out.len() - body).expect("no message of ours has 4 GiB");
+    out[body - size_of::<u32>()..body].copy_from_slice(&length.to_be_bytes());
+}
+
 /// What stands before the data of a block; the `data_bytes` bytes of data
 /// follow as a write of their own, so that they are not copied.
 ///

@@ -2,7 +2,7 @@
 
 use antiphon_wire::message::{
     Envelope, MAX_BLOCK_DATA_BYTES, MAX_MESSAGE_BYTES, MAX_PROOF_BYTES, MessageError,
-    MessageReader, encode_block_header, encode_message,
+    MessageReader, begin_message, encode_block_header, encode_message, end_message,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -77,6 +77,13 @@ proptest! {
 #[test]
 fn envelopes_have_the_bytes_of_the_protocol_page() {
     assert_eq!(encode_message(b"hi"), [0, 0, 0, 0, 2, b'h', b'i'].as_slice());
+    let mut several = Vec::new();
+    for body in [&b"hi"[..], b"", b"you"] {
+        let begin = begin_message(&mut several);
+        several.extend(body);
+        end_message(&mut several, begin);
+    }
+    assert_eq!(several, b"\0\0\0\0\x02hi\0\0\0\0\0\0\0\0\0\x03you");
     let header = encode_block_header(0x0102_0304, &[9, 8], 3);
     assert_eq!(header, [1, 0, 0, 0, 11, 1, 2, 3, 4, 0, 2, 9, 8].as_slice());
 }
