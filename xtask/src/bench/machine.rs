@@ -37,6 +37,16 @@ impl Cores {
 }
 
 impl Cores {
+    /// Says who runs where, and what is counted.
+    pub(super) fn tell(self) {
+        if let Self { server: Some(server), client: Some(client) } = self {
+            eprintln!(
+                "bench: servers run on core {server} alone, what asks them on core {client}; \
+                 counted is the servers' CPU time, in user mode and in the kernel"
+            );
+        }
+    }
+
     /// Pins this thread to both cores, and with it what it starts from now on.
     pub(super) fn pin_all(self) {
         #[cfg(target_os = "linux")]

@@ -86,6 +86,7 @@ pub(super) fn rows() -> Vec<&'static str> {
 pub(super) fn measure(plan: &Plan<'_>) -> Result<Outcome> {
     let cores = Cores::choose();
     let program = Program::build(Primitives::AwsLcRs, cores)?;
+    cores.tell();
     let mut outcome = Outcome::default();
     if BARE_ROWS.iter().any(|row| plan.wants(row)) {
         eprintln!("bench: tracker, the index alone");
