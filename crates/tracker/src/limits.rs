@@ -3,8 +3,8 @@
 /// Bounds of a tracker. Every quantity that peers can make grow is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Peers connected at once. Default 1,000,000: at about 200 bytes each, what
-    /// one machine can hold sessions for.
+    /// Peers connected at once. Default 1,000,000: at about 200 bytes each, and
+    /// where it is reached, what one machine can hold sessions for.
     pub peers: usize,
     /// Holders kept for a blob, the most recent. Default 20: the published
     /// figure (B32), twice what an answer names. One public address makes no more than
@@ -15,8 +15,8 @@ pub struct Limits {
     /// bounds what one identity can fill with invented names.
     pub blobs_per_peer: usize,
     /// Announcements in all. Default 20,000,000: a catalogue of a million
-    /// tracks with full swarms. An entry takes about 50 bytes, its share of peer
-    /// and blob included, so that is 1 GB.
+    /// tracks with full swarms. An entry takes about 65 bytes, its share of peer
+    /// and blob included, so that is 1.3 GB.
     pub entries: usize,
     /// Peers named in an answer. Default 10 (B32): more would be addresses
     /// given away for nothing.
