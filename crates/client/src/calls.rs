@@ -23,6 +23,32 @@ const MAX_ADDRESSES: usize = 8;
 /// that of the session, one more that was seen.
 const MAX_PORTS: usize = 4;
 
+/// Introductions that are remembered: those of two minutes, at the rate at which a
+/// server makes them.
+const MAX_HEARD: usize = 256;
+
+/// Introductions that were heard, by their ids.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// The latest last.
+    ids: VecDeque<[u8; 8]>,
+}
+
+impl Heard {
+    /// Whether this is the id of an introduction, and comes for the first time.
+    pub(crate) fn is_first(&mut self, id: &[u8]) -> bool {
+        let Ok(id) = <[u8; 8]>::try_from(id) else { return false };
+        if self.ids.contains(&id) {
+            return false;
+        }
+        if self.ids.len() >= MAX_HEARD {
+            self.ids.pop_front();
+        }
+        self.ids.push_back(id);
+        true
+    }
+}
+
 /// Calls of late.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
@@ -120,6 +146,21 @@ mod tests {
     fn admitted(tcp: &[&str], udp: &[&str]) -> Option<(Vec<String>, Vec<String>)> {
         let callable = Calls::default().admit(Instant::now(), &peer(tcp, udp))?;
         Some((callable.tcp, callable.udp))
+    }
+
+    #[test]
+    fn an_introduction_is_acted_on_once_and_only_by_its_id() {
+        let mut heard = Heard::default();
+        for id in 0..10_000_u64 {
+            assert!(heard.is_first(&id.to_be_bytes()), "{id}");
+            for old in id.saturating_sub(255)..=id {
+                assert!(!heard.is_first(&old.to_be_bytes()), "{old} after {id}");
+            }
+            assert!(heard.ids.len() <= MAX_HEARD);
+        }
+        for no_id in [&[][..], &[7], &[7; 7], &[7; 9], &[7; 60_000]] {
+            assert!(!heard.is_first(no_id));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Who is connected to: holders that the server names, peers that it introduces,
 //! listeners on the local network.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use antiphon_net::{Connection, Effort};
 use antiphon_types::{BlobId, NodeId};
 use antiphon_wire::proto;
 
-use crate::calls::{Callable, Calls};
+use crate::calls::{Callable, Calls, Heard};
 use crate::duel;
 use crate::node::{Event, Node};
 use crate::peers::PeerLink;
@@ -26,8 +26,6 @@ const MAX_INTRODUCTIONS: usize = 256;
 /// How long a peer that is dialled may take before the server is asked to make it
 /// dial us as well: more than a connection to somebody near who can be reached.
 const INTRODUCE_AFTER: Duration = Duration::from_millis(150);
-/// Introductions that are remembered, so that none is acted on twice.
-const MAX_SEEN: usize = 256;
 /// Peers that are dialled at a time; more wait for the next answer of the tracker.
 const MAX_DIALLING: usize = 32;
 /// Listeners of the local network that are connected to without being named.
@@ -35,17 +33,14 @@ const MAX_NEAR: usize = 16;
 /// How long the one with the larger key leaves the dialling to the other.
 const NEAR_WAIT: Duration = Duration::from_secs(2);
 
-/// Tells introductions apart; both sides have the same.
-type IntroductionId = [u8; 8];
-
 /// Connections that are being made.
 #[derive(Default)]
 pub(crate) struct Meetings {
     dialling: BTreeMap<NodeId, Instant>,
     punching: BTreeSet<NodeId>,
     introductions: BTreeMap<NodeId, Instant>,
-    /// Ids of introductions that were acted on, the latest last.
-    seen: VecDeque<IntroductionId>,
+    /// Introductions that were acted on.
+    heard: Heard,
     calls: Calls,
     /// Listeners of the local network, and where they say they are.
     near: BTreeMap<NodeId, Vec<SocketAddr>>,
@@ -215,21 +210,12 @@ impl Node {
         introduction: &proto::Introduction,
         peer: &proto::Peer,
     ) -> bool {
-        let (Ok(id), Some(node)) =
-            (IntroductionId::try_from(&*introduction.id), NodeId::from_slice(&peer.peer_key))
-        else {
-            return false;
-        };
+        let Some(node) = NodeId::from_slice(&peer.peer_key) else { return false };
         let asked_for = self.meetings.introductions.contains_key(&node);
-        let seen = &mut self.meetings.seen;
-        if introduction.asked && !asked_for || seen.contains(&id) {
+        if introduction.asked && !asked_for || !self.meetings.heard.is_first(&introduction.id) {
             tracing::debug!(peer = ?node, "an introduction that nobody asked for, or an old one");
             return false;
         }
-        if seen.len() >= MAX_SEEN {
-            seen.pop_front();
-        }
-        seen.push_back(id);
         true
     }
 
