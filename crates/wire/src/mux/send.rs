@@ -54,11 +54,14 @@ impl Mux {
 
     /// The most plaintext of a record that leaves now.
     fn record_bytes(&mut self) -> usize {
-        let near = self.rtt().is_some_and(|rtt| rtt < self.limits.small_record_min_rtt);
+        let rtt = self.rtt();
+        let near = rtt.is_some_and(|rtt| rtt < self.limits.small_record_min_rtt);
         let urgent_sent = self.urgent_stream_sent();
         let urgent = urgent_sent.is_some_and(|sent| sent < self.limits.small_record_stream_bytes);
         if !urgent && !self.pace.begins(&self.limits, self.now) {
-            MAX_PLAINTEXT_BYTES
+            // Nothing of a record can be read before all of it is there: on a path
+            // that takes its time, a block does not wait for the next one.
+            if near || rtt.is_none() { MAX_PLAINTEXT_BYTES } else { BLOCK_RECORD_BYTES }
         } else if near && urgent_sent != Some(0) {
             // The first is small even so: the other side wakes up for it while
             // this one encrypts the rest.
@@ -205,7 +208,9 @@ impl Mux {
             if payload_bytes == 0 {
                 break;
             }
+            let completes = stream.send.is_divided();
             let finish = put_data_frame(stream, id, payload_bytes, out);
+            let completes = completes && !stream.send.is_divided();
             stream.send.scheduled = stream.send.is_ready();
             let half = self.limits.stream_write_buffer_bytes / 2;
             let sent = Sent {
@@ -219,6 +224,10 @@ impl Mux {
             self.data_sent(id, sent);
             if finish {
                 self.sending_ended(id);
+            }
+            if completes {
+                // What was divided is whole now, and does not wait for what follows.
+                break;
             }
         }
         data_bytes

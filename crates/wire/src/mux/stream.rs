@@ -111,6 +111,8 @@ impl Receiving {
 #[derive(Debug)]
 pub(super) struct Sending {
     queue: VecDeque<Bytes>,
+    /// Whether part of the first piece has left.
+    divided: bool,
     queued_bytes: usize,
     /// Bytes that have left.
     pub(super) sent_bytes: u64,
@@ -128,6 +130,7 @@ impl Default for Sending {
     fn default() -> Self {
         Self {
             queue: VecDeque::new(),
+            divided: false,
             queued_bytes: 0,
             sent_bytes: 0,
             credit: u64::from(INITIAL_STREAM_CREDIT_BYTES),
@@ -160,7 +163,7 @@ impl Sending {
     ///
     /// A piece that was written as a whole (a block) is not divided if the
     /// next frame or record can hold it whole: so the receiver need not put it
-    /// together.
+    /// together. The frame that completes one that was divided ends with it.
     pub(super) fn next_payload(&self, space: usize, record: usize, credit: u64) -> usize {
         let credit = self.credit.min(credit).saturating_sub(FRAME_CREDIT_BYTES);
         let largest = usize::try_from(credit).unwrap_or(usize::MAX).min(MAX_FRAME_PAYLOAD_BYTES);
@@ -170,6 +173,9 @@ impl Sending {
         for piece in &self.queue {
             if payload + piece.len() <= here {
                 payload += piece.len();
+                if self.divided {
+                    break;
+                }
                 continue;
             }
             let whole_later = piece.len() <= later;
@@ -180,6 +186,11 @@ impl Sending {
             break;
         }
         payload
+    }
+
+    /// Whether part of a piece has left, and the rest has not.
+    pub(super) const fn is_divided(&self) -> bool {
+        self.divided
     }
 
     /// The least part of a piece that is put at the end of a record.
@@ -194,10 +205,12 @@ impl Sending {
         {
             if piece.len() > left {
                 out.put_slice(&piece.split_to(left));
+                self.divided = true;
                 break;
             }
             out.put_slice(piece);
             left -= piece.len();
+            self.divided = false;
             self.queue.pop_front();
         }
         trim(&mut self.queue);
@@ -233,6 +246,19 @@ mod tests {
             1_000,
             "as far as credit goes"
         );
+    }
+
+    #[test]
+    fn the_frame_that_completes_a_divided_block_ends_with_it() {
+        let mut queue = sending(&[10_000, 500, 10_000]);
+        let mut out = bytes::BytesMut::new();
+        for expected in [4_088, 4_088, 1_824, 500 + 3_588] {
+            let payload = queue.next_payload(4_096, 4_096, u64::MAX);
+            assert_eq!(payload, expected);
+            queue.take_payload(payload, &mut out);
+            assert_eq!(queue.is_divided(), expected != 1_824);
+        }
+        assert_eq!(out.len(), 20_500 - queue.queued_bytes());
     }
 
     #[test]

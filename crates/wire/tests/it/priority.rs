@@ -174,6 +174,44 @@ fn records_are_small_at_the_start_of_a_burst_and_after_idleness() {
 }
 
 #[test]
+fn on_a_path_that_takes_its_time_no_block_waits_for_the_next_one() {
+    let mut pair = Pair::new(roomy());
+    pair.initiator.mux.ping(pair.now);
+    let asked = next_frames(&mut pair.initiator.mux, pair.now);
+    pair.responder.mux.handle_record(pair.now, record(&asked)).unwrap();
+    let answered = next_frames(&mut pair.responder.mux, pair.now);
+    let now = pair.now + Duration::from_millis(40);
+    pair.initiator.mux.handle_record(now, record(&answered)).unwrap();
+    assert_eq!(pair.initiator.mux.rtt(), Some(Duration::from_millis(40)));
+
+    let id = pair.initiator.mux.open(Class::Now).unwrap();
+    for _ in 0..12 {
+        pair.initiator.mux.write(id, Bytes::from(vec![1; 600])).unwrap();
+        pair.initiator.mux.write(id, Bytes::from(vec![2; 16_384])).unwrap();
+    }
+    // Where in the stream its records end.
+    let (mut ends, mut sent) = (Vec::new(), 0);
+    loop {
+        let frames = next_frames(&mut pair.initiator.mux, now);
+        let payloads = frames.iter().filter_map(|frame| match frame {
+            Frame::Data { payload, .. } => Some(payload.len()),
+            _ => None,
+        });
+        match payloads.sum::<usize>() {
+            0 => break,
+            bytes => sent += bytes,
+        }
+        ends.push(sent);
+    }
+    assert_eq!(sent, 12 * 16_984);
+    for block in 1..=12 {
+        // The header of the next one may travel along.
+        let record_ends = ends.iter().find(|end| **end >= block * 16_984).unwrap();
+        assert!(record_ends - block * 16_984 <= 600, "block {block} waits: {ends:?}");
+    }
+}
+
+#[test]
 fn a_record_has_no_more_bytes_than_the_caller_takes() {
     let mut mux = sender(roomy());
     bulk(&mut mux, Class::Now, MIB);
