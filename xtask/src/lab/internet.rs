@@ -165,6 +165,8 @@ impl Internet {
         let core = router("core")?;
         let namespace = Namespace::new("server")?;
         namespace.choose_congestion_control();
+        // As operators are advised: a click comes after a rest.
+        namespace.set("ipv4/tcp_slow_start_after_idle", "0")?;
         let server_link = connect(&core, &namespace, SERVER, server, seed)?;
         let (address, other) = (public(SERVER, 0, 1), public(SERVER, 0, 2));
         namespace.ip_lines(&format!("address add {other}/32 dev {WAN}\n"))?;
