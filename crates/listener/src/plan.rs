@@ -396,7 +396,8 @@ impl Listener {
 
     /// How many blocks in a row a peer is asked for: what it has room for, but
     /// no more than half its window, so that it always has two requests, and
-    /// others share the run.
+    /// others share the run. Of what is heard soon, no more than it brings before
+    /// another could.
     fn peer_run(
         &self,
         desk: &Desk,
@@ -407,10 +408,21 @@ impl Listener {
     ) -> u32 {
         let room = best.outlook.spare().min(best.outlook.window.div_ceil(2)).min(most);
         let wanted = play.wanted_run(block, room.max(1));
+        let is_near =
+            play.playout.media_ahead(self.now, block) < self.config.server_ahead_with_peers_media;
+        let rivals = desk.peers.iter().filter(|peer| {
+            is_near
+                && peer.peer != best.peer
+                && peer.is_open()
+                && self.may_ask(desk, play, peer, block + 1)
+        });
+        let rival = rivals.map(|peer| peer.outlook.arrival(self.now, 1)).min();
         let good = (1..wanted).take_while(|ahead| {
             let wish = self.wish(desk, play, block + ahead);
+            let arrival = best.outlook.arrival(self.now, ahead + 1);
             self.may_ask(desk, play, best, wish.block)
-                && best.outlook.arrival(self.now, ahead + 1) <= wish.latest
+                && arrival <= wish.latest
+                && rival.is_none_or(|rival| arrival <= rival)
         });
         1 + u32::try_from(good.count()).unwrap_or(0)
     }

@@ -242,3 +242,12 @@ fn a_slow_server_is_not_asked_for_what_a_quick_peer_has_just_been_asked_for() {
     });
     assert_eq!(overtakes.count(), 0, "{:?}", world.asked);
 }
+
+#[test]
+fn what_is_heard_soon_is_spread_over_the_peers_block_by_block() {
+    let mut world = World::new(60).peer(1, 40, 250_000).peer(2, 40, 250_000);
+    world.play(1, &[], None);
+    let of_first =
+        world.asked.iter().take(4).filter(|(source, ..)| *source == Source::Peer(peer(1)));
+    assert_eq!(of_first.count(), 2, "{:?}", world.asked);
+}
