@@ -245,7 +245,8 @@ fn a_slow_server_is_not_asked_for_what_a_quick_peer_has_just_been_asked_for() {
 
 #[test]
 fn what_is_heard_soon_is_spread_over_the_peers_block_by_block() {
-    let mut world = World::new(60).peer(1, 40, 250_000).peer(2, 40, 250_000);
+    let config = Config { peer_window_least: 8, ..Config::default() };
+    let mut world = World::with(60, config, 1).peer(1, 40, 250_000).peer(2, 40, 250_000);
     world.play(1, &[], None);
     let of_first =
         world.asked.iter().take(4).filter(|(source, ..)| *source == Source::Peer(peer(1)));
