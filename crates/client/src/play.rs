@@ -24,10 +24,6 @@ use crate::transfer::{Destination, Transfer};
 
 /// Audio that the server is asked to send unasked (B02).
 const PUSH_MS: u32 = 15_000;
-/// The same where there are links to other listeners: the start, which comes at once.
-/// What follows it they are asked for while it comes, or the server if they lack it; of
-/// a push that is under way they could not be.
-const PUSH_BESIDE_PEERS_MS: u32 = 5_000;
 
 /// First pause before a server that did not answer is asked again; doubled
 /// each time.
@@ -261,12 +257,11 @@ impl Node {
     /// Asks the server for everything at once (B60).
     fn ask(&mut self, id: PlayId) {
         let speed = self.program.as_ref().map_or(1.0, |program| program.options.speed);
-        let most_ms = if self.peers.is_empty() { PUSH_MS } else { PUSH_BESIDE_PEERS_MS };
         let Some(play) = self.track_play_mut(id) else { return };
         play.stage = Stage::Asking;
         play.asked = Instant::now();
         // What follows is fetched when it is time (B05), not now.
-        let push_ms = if play.clicked.is_some() && play.from == 0 { most_ms } else { 0 };
+        let push_ms = if play.clicked.is_some() && play.from == 0 { PUSH_MS } else { 0 };
         let asked = proto::Play {
             track: Bytes::copy_from_slice(play.track.as_bytes()),
             kbps: play.bitrate.kbps(),
