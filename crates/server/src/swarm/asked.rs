@@ -41,12 +41,10 @@ struct Seen {
 impl Asked {
     /// Reads a `ClientNotice` in place of what was read before; false if it is no query.
     pub(super) fn read(&mut self, notice: &[u8]) -> bool {
-        if notice.first() != Some(&tag::CLIENT_NOTICE_SWARM_QUERY) {
-            return false;
-        }
         if self.read_ordinary(notice).is_some() {
             return true;
         }
+        // A query may also stand behind what is not known, or in place of another kind.
         match ClientNotice::decode(notice).map(|notice| notice.kind) {
             Ok(Some(client_notice::Kind::SwarmQuery(query))) => {
                 self.take_in(&query);
@@ -80,7 +78,7 @@ impl Asked {
     /// `None` if it has any other form.
     fn read_ordinary(&mut self, notice: &[u8]) -> Option<()> {
         self.clear();
-        let mut rest = notice.get(1..)?;
+        let mut rest = notice.strip_prefix(&[tag::CLIENT_NOTICE_SWARM_QUERY])?;
         if take_varint(&mut rest)? != rest.len() as u64 {
             return None;
         }
@@ -182,6 +180,10 @@ mod tests {
         assert_eq!(asked, Asked::default());
         let announce = proto_announce();
         assert!(!asked.read(&announce) && !asked.read(&[]));
+        // Behind a field that nobody knows.
+        let notice = [&[9 << 3, 0], &*encoded(SwarmQuery { id: 8, ..SwarmQuery::default() })];
+        assert!(asked.read(&notice.concat()));
+        assert_eq!(asked.id, 8);
     }
 
     fn proto_announce() -> Vec<u8> {
