@@ -4,9 +4,10 @@
 //! calls to one host are few: nobody makes us part of a flood.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use antiphon_net::site;
 use antiphon_wire::proto;
 
 /// Over how long calls are counted: about as long as a hole is punched.
@@ -119,13 +120,9 @@ fn is_callable(address: &SocketAddr) -> bool {
     is_one && address.port() != 0
 }
 
-/// What counts as one host: of IPv6 the network of a household, of which one may have
-/// any address.
+/// What counts as one host.
 fn host(address: &SocketAddr) -> IpAddr {
-    match address.ip().to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-        ip => ip,
-    }
+    site(address.ip())
 }
 
 /// The host, if calls to it are counted: this machine can take its own.

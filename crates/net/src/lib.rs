@@ -79,6 +79,7 @@ pub use door::AcceptorLimits;
 pub use experience::Experience;
 pub use link::{ParseLinkError, ServerLink};
 pub use metered::metered;
+pub use socket::site;
 pub use stream::{Stream, StreamError, StreamItem, StreamReceiver, StreamSender, decode_message};
 pub use transport::{ParseTransportError, Transport};
 pub use udp::{Observed, PROOF_LIFETIME_MS, Proof, ProofError, ProofKey, stun};

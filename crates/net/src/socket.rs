@@ -166,6 +166,15 @@ fn hear_both(socket: &SockRef<'_>, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() { socket.set_only_v6(false) } else { Ok(()) }
 }
 
+/// What counts as one address where many are counted: of IPv6 the /64 of a household, of
+/// which one may have any; of IPv4 the address, also where it is mapped into IPv6.
+pub fn site(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        ip => ip,
+    }
+}
+
 /// An address of IPv4 as such, also if an IPv6 socket tells of it.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())

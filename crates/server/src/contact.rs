@@ -91,22 +91,7 @@ impl Contact {
     /// As shown to another listener; to one of the same household with the
     /// inner addresses, and these first.
     pub(crate) fn describe(&self, peer: NodeId, household: bool) -> proto::Peer {
-        let inner = if household { self.local.as_slice() } else { &[] };
-        let all = |outer: &[SocketAddr]| -> Vec<String> {
-            let mut shown: Vec<SocketAddr> = inner.to_vec();
-            for address in outer {
-                if !shown.contains(address) {
-                    shown.push(*address);
-                }
-            }
-            shown.iter().take(MAX_SHOWN).map(SocketAddr::to_string).collect()
-        };
-        let (addresses, udp) = (all(&self.tcp), all(&self.udp));
-        proto::Peer {
-            peer_key: bytes::Bytes::copy_from_slice(peer.as_bytes()),
-            udp_addresses: if udp == addresses { Vec::new() } else { udp },
-            addresses,
-        }
+        describe(peer, &self.encode(), household)
     }
 
     /// The bytes that a tracker keeps: for each address what it is for (0 TCP,

@@ -4,7 +4,9 @@
 //! them can put into the index is bounded, under however many keys.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+
+use antiphon_net::site;
 
 /// Listeners at one address (of IPv6: in one /64) who are named to others. Those beyond
 /// are served as all are. More than live in a house or a hall; behind a provider's NAT
@@ -19,7 +21,7 @@ pub(crate) struct Crowds(BTreeMap<IpAddr, usize>);
 impl Crowds {
     /// One more comes from there; false if there are as many as there may be.
     pub(crate) fn enter(&mut self, from: IpAddr) -> bool {
-        let Some(site) = site(from) else { return true };
+        let Some(site) = counted(from) else { return true };
         let named = self.0.entry(site).or_default();
         let has_room = *named < MAX_NAMED;
         *named += usize::from(has_room);
@@ -28,7 +30,7 @@ impl Crowds {
 
     /// One who had entered goes.
     pub(crate) fn leave(&mut self, from: IpAddr) {
-        let Some(site) = site(from) else { return };
+        let Some(site) = counted(from) else { return };
         if let Some(named) = self.0.get_mut(&site) {
             *named = named.saturating_sub(1);
             if *named == 0 {
@@ -38,15 +40,14 @@ impl Crowds {
     }
 }
 
-/// What counts as one address; `None` for those of the server's own network, where
-/// nobody comes from in numbers.
-fn site(from: IpAddr) -> Option<IpAddr> {
-    match from.to_canonical() {
-        IpAddr::V4(ip) if ip.is_loopback() || ip.is_private() => None,
-        IpAddr::V6(ip) if ip.is_loopback() || ip.is_unique_local() => None,
-        IpAddr::V6(ip) => Some(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into()),
-        ip => Some(ip),
-    }
+/// What is counted; `None` for those of the server's own network, where nobody comes
+/// from in numbers.
+fn counted(from: IpAddr) -> Option<IpAddr> {
+    let is_own = match from.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
+    };
+    (!is_own).then(|| site(from))
 }
 
 #[cfg(test)]
